@@ -1,0 +1,41 @@
+# `make demo` and `make test` need only Python 3.11, git and make; each sets up .venv by itself.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test quick lint bench sizes clean
+
+help:   ## this list
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $(STAMP)
+
+demo: $(STAMP)   ## train on four workers, kill one, add one, compare the final bits
+	$(BIN)/python examples/demo.py
+
+test: $(STAMP) lint   ## lint, types, layers and every test
+	$(BIN)/python -m pytest --all
+
+quick: $(STAMP)   ## the quick tier: about a minute, no etcd, no processes
+	$(BIN)/python -m pytest -n auto
+
+lint: $(STAMP)   ## ruff, mypy and the contracts between the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)   ## every table of benchmarks/
+	$(BIN)/python benchmarks/recovery.py
+	$(BIN)/python benchmarks/scaling.py
+
+sizes: $(STAMP)   ## functions and files that outgrow a screen
+	$(BIN)/python tests/sizes.py
+
+clean:   ## remove the environment and caches
+	rm -rf $(VENV) build dist *.egg-info .ruff_cache .mypy_cache .import_linter_cache

@@ -1,0 +1,193 @@
+"""What agent and worker say to each other over their socketpair. Pure: no IO.
+
+One JSON object a line. The worker never speaks to the store: its agent does, and tells it who is
+in the group. Everything an agent must know of training travels here and nowhere else.
+
+Worker to agent: Ready, Suspect, Boundary, Committed, Event, Failure, Finished.
+Agent to worker: Admission, Group, Candidates, LeaveRequest, JobDone, JobFailed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from elastic.wire import Vocabulary
+from elastic.world import Member
+
+__all__ = [
+    "FROM_AGENT",
+    "FROM_WORKER",
+    "Admission",
+    "Boundary",
+    "Candidate",
+    "Candidates",
+    "Committed",
+    "Event",
+    "Failure",
+    "Finished",
+    "Group",
+    "JobDone",
+    "JobFailed",
+    "LeaveRequest",
+    "Ready",
+    "Suspect",
+]
+
+# The environment by which an agent introduces itself to its worker.
+ENV_CONTROL_FD = "ELASTIC_CONTROL_FD"
+"""The worker's end of the socketpair, an inherited file descriptor."""
+ENV_AGENT_PID = "ELASTIC_AGENT_PID"
+"""The worker ends at once if its parent is another process (PROTOCOL P1)."""
+ENV_TOKEN = "ELASTIC_TOKEN"
+ENV_JOB = "ELASTIC_JOB"
+"""The job's name (`--rdzv-id`)."""
+ENV_BIND = "ELASTIC_BIND"
+"""The host that the worker's collectives listen on."""
+ENV_THREADS = "ELASTIC_THREADS"
+"""BLAS threads for each worker: part of the job's identity (PROTOCOL B6)."""
+ENV_FRESH = "ELASTIC_FRESH"
+"""Set when the job starts anew: checkpoints of an earlier job are set aside."""
+
+# Exit codes of a worker that its agent understands; anything else is a crash.
+EXIT_DONE = 0
+EXIT_REFUSED = 78
+"""The group refused it: another version, model or script. Starting it again cannot help."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A ready newcomer: its member id, and the store's revision at which its key was created."""
+
+    created: int
+    id: str
+
+
+# -- worker to agent ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ready:
+    """I have entered elastic.train and my collectives listen at `address` (host:port)."""
+
+    address: str
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """In `generation` the member `id` failed me: a broken connection, a refusal, a deadline."""
+
+    generation: int
+    id: str
+    reason: str
+    t: float
+    """When I noticed, on CLOCK_MONOTONIC."""
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """After `step` all members agreed on this change (PROTOCOL S4); we wait for the record."""
+
+    generation: int
+    step: int
+    joins: tuple[Candidate, ...] = ()
+    leaves: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Committed:
+    """Step `step` is committed and applied here.
+
+    `line` is the audit line (elastic.audit), only from the lowest rank of each agent.
+    `metrics` are the step's loss and the user's, for the progress line.
+    """
+
+    step: int
+    t: float
+    metrics: dict[str, float] = field(default_factory=dict)
+    line: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something happened; it goes to `--events`. `t` is on CLOCK_MONOTONIC."""
+
+    event: str
+    t: float
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The user's code raised at `place` ('step 12 micro-batch 3', 'sync', 'import', …)."""
+
+    place: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The last step is committed, the final exchange was equal; `result` is for the record."""
+
+    generation: int
+    result: dict[str, Any]
+    """steps, digest, state_digest, metrics."""
+
+
+# -- agent to worker ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Admission:
+    """You are member `id` from now on. A later one means: you were outside; return as new."""
+
+    id: str
+    min_workers: int = 1
+    max_workers: int | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Generation `generation` is formed of `members`, in rank order.
+
+    `paused` says that they are fewer than the minimum: keep the state, run no step.
+    """
+
+    generation: int
+    members: tuple[Member, ...]
+    cause: str
+    paused: bool = False
+    t: float = 0.0
+    """When the first sign of the cause was seen, on CLOCK_MONOTONIC (0: not a loss)."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """All newcomers now ready: name them in the flags of your next step (PROTOCOL S4)."""
+
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True)
+class LeaveRequest:
+    """Leave the group after a step that all members finish, then exit 0."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class JobDone:
+    """The job's record says done: here is its result."""
+
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class JobFailed:
+    """The job's record says failed: stop."""
+
+    cause: str
+
+
+FROM_WORKER = Vocabulary([Ready, Suspect, Boundary, Committed, Event, Failure, Finished])
+FROM_AGENT = Vocabulary([Admission, Group, Candidates, LeaveRequest, JobDone, JobFailed])

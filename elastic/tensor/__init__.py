@@ -1,0 +1,1 @@
+"""elastic.tensor: PyTorch's names and meanings, on our own stack."""
