@@ -60,12 +60,16 @@ def test_additions_pass_a_lonely_node_up_unchanged():
     assert plan.additions([], 6) == ()
 
 
-@pytest.mark.parametrize(
-    "nodes", [[(0, 2), (1, 2)], [(1, 3)], [(0, 4), (0, 4)], [(2, 2)], [(3, 9)]]
-)
-def test_additions_refuse_what_is_no_set_of_disjoint_nodes(nodes):
+@pytest.mark.parametrize("nodes", [[(0, 2), (1, 2)], [(0, 4), (0, 4)], [(0, 2), (0, 4)]])
+def test_additions_refuse_overlapping_nodes(nodes):
     with pytest.raises(ValueError, match="overlap"):
         plan.additions(nodes, 4)
+
+
+@pytest.mark.parametrize("node", [(1, 3), (2, 2), (3, 9)])
+def test_additions_refuse_what_is_no_subtree(node):
+    with pytest.raises(ValueError, match="tree over 4 leaves"):
+        plan.additions([node], 4)
 
 
 def test_any_holding_gives_the_same_bits():
