@@ -209,23 +209,23 @@ def chance(rng: random.Random, standing: Standing) -> core.Event:
     generation, era = standing.generation, standing.generation // 4
     peers = [f"{name}{era}" for name in "bcd"]  # an id is never used again for long
     peer = rng.choice([*peers, "stranger"])
-    key = ("round", rng.randint(0, 3))
+    key = ("round", rng.randint(0, 2))
     choices: list[core.Event] = [
         Entered(generation + rng.randint(1, 3), tuple(rng.sample(peers, rng.randint(1, 3)))),
         Awaited(key, tuple(rng.sample(peers, rng.randint(1, 3)))),
-        Arrived(generation + rng.randint(-1, 2), peer, key),
+        Arrived(generation + rng.choice((-1, 0, 0, 0, 1)), peer, key),
         PeerLost(generation - rng.randint(0, 1), peer, "broke"),
         Left(peer),
         Interrupted(generation + rng.randint(0, 2), "newer"),
     ]
-    return rng.choices(choices, weights=[2, 8, 24, 1, 1, 1])[0]
+    return rng.choices(choices, weights=[2, 8, 24, 0.5, 0.2, 0.5])[0]
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(20))
 def test_invariants_hold_under_random_events(seed):
     print("seed", seed)
     rng, standing, delivered = random.Random(seed), Standing(), set()
-    for _ in range(300):
+    for _ in range(500):
         try:
             standing, commands = core.step(standing, chance(rng, standing))
         except ProtocolError:
