@@ -55,7 +55,7 @@ EXIT_REFUSED = 78
 """The group refused it: another version, model or script. Starting it again cannot help."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Candidate:
     """A ready newcomer: its member id, and the store's revision at which its key was created."""
 
@@ -150,13 +150,16 @@ class Admission:
 class Group:
     """Generation `generation` is formed of `members`, in rank order.
 
-    `paused` says that they are fewer than the minimum: keep the state, run no step.
+    A worker that is not among them has left, as it asked to, and exits 0. `paused` says that they
+    are fewer than the minimum: keep the state, run no step. `planned` says that all agreed on
+    this after a step (S4): nothing in flight is aborted for it.
     """
 
     generation: int
     members: tuple[Member, ...]
     cause: str
     paused: bool = False
+    planned: bool = False
     t: float = 0.0
     """When the first sign of the cause was seen, on CLOCK_MONOTONIC (0: not a loss)."""
 

@@ -1,0 +1,614 @@
+"""Who is in the group: the deciding part. Pure: events and `now` in, commands out.
+
+One core an agent. It keeps what it knows in a `Standing`; every event first changes what is known
+(the table at the end says which events mean something in which phase), then `_reconcile` compares
+the record with the record that this knowledge asks for and acts on the difference. So a lost
+compare-and-swap, a repeated event or a late one needs no case of its own.
+
+All that decides who is a member lives in this file; rules are those of docs/protocol.md, M.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+from elastic.control import Candidate
+from elastic.errors import ProtocolError
+from elastic.rendezvous import commands as do
+from elastic.rendezvous import events as ev
+from elastic.rendezvous.record import DONE, FAILED, RUNNING, Record
+from elastic.rendezvous.settings import Settings
+from elastic.world import Member
+
+__all__ = ["Phase", "Standing", "invariants", "phase", "step", "wanted"]
+
+WATCHERS = 3
+"""So many agents, those of the eldest members, watch the members' keys (M2)."""
+RESETS = 3
+"""After so many generations in a row formed for a broken connection, one of the pair must go."""
+
+
+class Phase(Enum):
+    """Where an agent stands."""
+
+    STARTING = "the store has not been read yet"
+    FORMING = "there is no group: candidates gather"
+    INSIDE = "members of this agent are in the group"
+    OUTSIDE = "there is a group, without members of this agent"
+    OVER = "the job is done or has failed"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """All that an agent's core knows. `agent` tells this agent from others."""
+
+    agent: str
+    listed: bool = False
+    record: Record | None = None
+    revision: int = 0
+    revive: bool = False
+    """The job had failed and all its members are gone: it may be started again."""
+    known: dict[str, Member] = field(default_factory=dict)
+    present: dict[str, int] = field(default_factory=dict)
+    """Members whose key is there, with the revision at which it was created."""
+    mine: dict[str, bool] = field(default_factory=dict)
+    """Living members of this agent; whether their key is written."""
+    exited: frozenset[str] = frozenset()
+    """Members of this agent that ended, as long as the record names them."""
+    gone: dict[str, str] = field(default_factory=dict)
+    """Members of the record that are dead, and how we know."""
+    suspects: frozenset[str] = frozenset()
+    """Members probed in this generation."""
+    reset: str = ""
+    resets: int = 0
+    boundary: ev.BoundaryReached | None = None
+    leaving: str = ""
+    result: dict[str, Any] | None = None
+    failure: str = ""
+    since: tuple[Record, float] | None = None
+    """The record wanted, and since when."""
+    orphaned: float | None = None
+    busy: bool = False
+    """A proposal is on its way."""
+    writing: bool = False
+    listing: bool = False
+    retry_at: float = 0.0
+    watching: bool | None = None
+    told: int = 0
+    """The newest generation that our workers know of."""
+    inside: frozenset[str] = frozenset()
+    told_candidates: tuple[Candidate, ...] = ()
+    told_over: bool = False
+    said: str = ""
+    story: tuple[str, ...] = ()
+
+
+Commands = tuple[Any, ...]
+Move = tuple[Standing, Commands]
+
+
+def phase(s: Standing) -> Phase:
+    """Return where the agent stands."""
+    if not s.listed:
+        return Phase.STARTING
+    if s.record is None or s.revive:
+        return Phase.FORMING
+    if s.record.status != RUNNING:
+        return Phase.OVER
+    if not s.record.ids:
+        return Phase.FORMING
+    if any(id in s.mine or id in s.exited for id in s.record.ids):
+        return Phase.INSIDE
+    return Phase.OUTSIDE
+
+
+def step(s: Standing, event: Any, now: float, cfg: Settings) -> Move:
+    """Return the standing after `event`, and what must be done.
+
+    Raises:
+        ProtocolError: the event means nothing in this phase.
+    """
+    here = phase(s)
+    s = replace(s, story=(*s.story[-40:], f"{now:.3f} {here.name} {event}"))
+    handler = TABLE.get((here, type(event)))
+    if handler is None:
+        story = "\n  ".join(s.story)
+        raise ProtocolError(f"{type(event).__name__} means nothing when {here.value}:\n  {story}")
+    s, commands = handler(s, event, now, cfg)
+    s, more = _reconcile(s, now, cfg)
+    return s, (*commands, *more)
+
+
+# -- what events change in what is known --------------------------------------------------------
+
+
+def _ignore(s: Standing, event: Any, now: float, cfg: Settings) -> Move:
+    return s, ()
+
+
+def _on_listed(s: Standing, event: ev.Listed, now: float, cfg: Settings) -> Move:
+    present = {member.id: created for created, member in event.members}
+    known = s.known | {member.id: member for _, member in event.members}
+    mine = {id: written and id in present for id, written in s.mine.items()}
+    first = not s.listed
+    s = replace(s, listed=True, listing=False, present=present, known=known, mine=mine)
+    s = _adopt(s, event.record, event.revision)
+    if first and s.record and s.record.status == FAILED and not present:
+        s = replace(s, revive=True)
+    return _suspect_absent(s)
+
+
+def _on_record(s: Standing, event: ev.RecordSeen, now: float, cfg: Settings) -> Move:
+    return _adopt(s, event.record, event.revision), ()
+
+
+def _on_member_seen(s: Standing, event: ev.MemberSeen, now: float, cfg: Settings) -> Move:
+    id = event.member.id
+    present, known = s.present | {id: event.created}, s.known | {id: event.member}
+    return replace(s, present=present, known=known), ()
+
+
+def _on_member_gone(s: Standing, event: ev.MemberGone, now: float, cfg: Settings) -> Move:
+    s = replace(s, present=_without(s.present, [event.id]))
+    dropped = s.record is not None and event.id in (*s.record.left, *s.record.lost)
+    if event.id in s.mine and not dropped:
+        s = replace(s, mine=s.mine | {event.id: False})
+    return _suspect_absent(s)
+
+
+def _on_workers_ready(s: Standing, event: ev.WorkersReady, now: float, cfg: Settings) -> Move:
+    new = {member.id: False for member in event.members}
+    known = s.known | {member.id: member for member in event.members}
+    return replace(s, mine=s.mine | new, known=known), ()
+
+
+def _on_worker_exited(s: Standing, event: ev.WorkerExited, now: float, cfg: Settings) -> Move:
+    id = event.id
+    if id not in s.mine:
+        return s, ()
+    s = replace(s, mine=_without(s.mine, [id]), inside=s.inside - {id})
+    if s.record and s.record.status == RUNNING and id in s.record.ids:
+        return replace(s, exited=s.exited | {id}, gone=s.gone | {id: event.reason}), ()
+    return replace(s, present=_without(s.present, [id])), (do.DropMembers((id,)),)
+
+
+def _on_suspected(s: Standing, event: ev.Suspected, now: float, cfg: Settings) -> Move:
+    record = s.record
+    if record is None or event.generation != record.generation or event.id not in record.ids:
+        return s, ()
+    return _probe(s, event.id, event.by)
+
+
+def _on_verdict(s: Standing, event: ev.Verdict, now: float, cfg: Settings) -> Move:
+    record = s.record
+    if record is None or event.generation != record.generation or event.id not in record.ids:
+        return s, ()
+    if event.dead:
+        return replace(s, gone=s.gone | {event.id: event.reason}), ()
+    pair = f"the connection between {event.by or 'the store'} and {event.id} broke, both live"
+    if not event.by:  # only its key was gone: its agent will write it again
+        return replace(s, suspects=s.suspects - {event.id}), ()
+    if s.resets < RESETS:
+        return replace(s, reset=pair), ()
+    away = max((event.by, event.id), key=lambda id: _place(record.ids, id))
+    return replace(s, gone=s.gone | {away: f"could not be kept in touch with: {pair}"}), ()
+
+
+def _on_boundary(s: Standing, event: ev.BoundaryReached, now: float, cfg: Settings) -> Move:
+    if s.record is None or event.generation != s.record.generation:
+        return s, ()
+    return replace(s, boundary=event), ()
+
+
+def _on_leave_asked(s: Standing, event: ev.LeaveAsked, now: float, cfg: Settings) -> Move:
+    s = replace(s, leaving=event.reason)
+    ids = s.record.ids if s.record and s.record.status == RUNNING else ()
+    waiting = tuple(id for id in s.mine if id not in ids)
+    s = replace(s, mine=_without(s.mine, waiting), present=_without(s.present, waiting))
+    return s, (do.DropMembers(waiting),) if waiting else ()
+
+
+def _on_finished(s: Standing, event: ev.WorkersFinished, now: float, cfg: Settings) -> Move:
+    if s.record is None or event.generation != s.record.generation:
+        return s, ()
+    return replace(s, result=event.result), ()
+
+
+def _on_failure(s: Standing, event: ev.FailureNoted, now: float, cfg: Settings) -> Move:
+    return (replace(s, failure=event.cause) if event.again else s), ()
+
+
+def _on_proposed(s: Standing, event: ev.Proposed, now: float, cfg: Settings) -> Move:
+    s = replace(s, busy=False)
+    if event.revision == s.revision and not event.won:
+        # The record is as we thought: it was our own key that is missing. Write it again first.
+        s = replace(s, mine={id: id in s.present for id in s.mine}, retry_at=now + cfg.retry_s)
+        return s, (do.List(),)
+    return _adopt(s, event.record, event.revision), ()
+
+
+def _on_keys_written(s: Standing, event: ev.KeysWritten, now: float, cfg: Settings) -> Move:
+    created = {candidate.id: candidate.created for candidate in event.created}
+    mine = {id: written or id in created for id, written in s.mine.items()}
+    present = s.present | {id: at for id, at in created.items() if id in mine}
+    return replace(s, writing=False, mine=mine, present=present), ()
+
+
+def _on_store_failed(s: Standing, event: ev.StoreFailed, now: float, cfg: Settings) -> Move:
+    return replace(s, busy=False, writing=False, retry_at=now + cfg.retry_s), ()
+
+
+def _on_lease_lost(s: Standing, event: ev.LeaseLost, now: float, cfg: Settings) -> Move:
+    return replace(s, mine=dict.fromkeys(s.mine, False), present=_without(s.present, s.mine)), ()
+
+
+def _adopt(s: Standing, record: Record | None, revision: int) -> Standing:
+    """Take the store's record for ours, unless ours is newer; what was about the old one ends."""
+    if record is None:
+        return replace(s, revision=0)
+    if revision <= s.revision:
+        return s
+    before = s.record
+    s = replace(s, record=record, revision=revision, revive=False)
+    if before is not None and record.generation == before.generation:
+        return s
+    moved = bool(record.lost or record.joined or record.left)
+    return replace(
+        s,
+        gone={id: why for id, why in s.gone.items() if id in record.ids},
+        exited=frozenset(id for id in s.exited if id in record.ids),
+        suspects=frozenset(),
+        reset="",
+        resets=0 if moved else s.resets + 1,
+        boundary=None,
+        result=None,
+        orphaned=None,
+    )
+
+
+def _suspect_absent(s: Standing) -> Move:
+    """A key that is gone while the record names its member is a suspicion, not a proof (M6)."""
+    commands: Commands = ()
+    if phase(s) is Phase.INSIDE and s.record is not None:
+        for id in s.record.ids:
+            if id not in s.present and id not in s.mine and id not in s.gone:
+                s, more = _probe(s, id, "")
+                commands += more
+    return s, commands
+
+
+def _probe(s: Standing, id: str, by: str) -> Move:
+    if id in s.suspects or id in s.gone:
+        return s, ()
+    assert s.record is not None
+    generation = s.record.generation
+    s = replace(s, suspects=s.suspects | {id})
+    if id not in s.known:
+        return replace(s, gone=s.gone | {id: "its key vanished before it was known"}), ()
+    return s, (do.Probe(generation, s.known[id], by),)
+
+
+# -- the record that this knowledge asks for ----------------------------------------------------
+
+
+def wanted(s: Standing, now: float, cfg: Settings) -> Record | None:
+    """Return the next record if the one there is should change, with its cause; else None."""
+    record = s.record
+    if s.failure:
+        return (record or Record(0, (), "")).after(status=FAILED, cause=s.failure)
+    if record is None or s.revive or not record.ids:
+        return _formation(s, cfg, record)
+    if s.result is not None:
+        return record.after(status=DONE, cause="all steps are done", result=s.result)
+    if lost := tuple(id for id in record.ids if id in s.gone):
+        rest = tuple(id for id in record.ids if id not in lost)
+        cause = "; ".join(f"{id}: {s.gone[id]}" for id in lost)
+        return record.after(ids=rest, lost=lost, cause=cause)
+    if s.revision == 0:
+        return record.after(cause="the store had lost the record")
+    if s.reset:
+        return record.after(cause=s.reset)
+    if s.boundary is not None:
+        return _change(s, record, s.boundary.joins, s.boundary.leaves, cfg)
+    if len(record.ids) < cfg.min_workers:
+        return _change_while_paused(s, record, cfg)
+    if s.orphaned is not None and now >= s.orphaned + cfg.orphan_wait_s:
+        return _formation(s, cfg, record)
+    return None
+
+
+def _formation(s: Standing, cfg: Settings, record: Record | None) -> Record | None:
+    """The first group, or one after a group of which nobody is left (M2, M9)."""
+    members = record.ids if record else ()
+    order = sorted((created, id) for id, created in s.present.items() if id not in members)
+    if len(order) < cfg.min_workers or not order:
+        return None
+    ids = tuple(id for _, id in order[: cfg.max_workers])
+    if record is None:
+        return Record(1, ids, "the job begins", joined=ids)
+    cause = "the job begins again" if s.revive else "nobody was left; newcomers take over"
+    return record.after(ids=ids, joined=ids, lost=members, cause=cause, status=RUNNING)
+
+
+def _change(
+    s: Standing,
+    record: Record,
+    joins: Iterable[Candidate],
+    leaves: Iterable[str],
+    cfg: Settings,
+) -> Record:
+    """Survivors keep their order, newcomers are appended by age of their key (M4, M5)."""
+    left = tuple(id for id in record.ids if id in set(leaves))
+    stay = tuple(id for id in record.ids if id not in left)
+    free = None if cfg.max_workers is None else max(0, cfg.max_workers - len(stay))
+    order = sorted((c.created, c.id) for c in joins if c.id not in record.ids)
+    joined = tuple(id for _, id in order[:free])
+    causes = [f"{', '.join(joined)} joined"] if joined else []
+    causes += [f"{', '.join(left)} left"] if left else []
+    cause = "; ".join(causes) or "nothing changed after all"
+    return record.after(ids=stay + joined, joined=joined, left=left, cause=cause)
+
+
+def _change_while_paused(s: Standing, record: Record, cfg: Settings) -> Record | None:
+    """Below the minimum no step runs, so there is no boundary to wait for (M4)."""
+    joins = _candidates(s, cfg)
+    leaves = tuple(s.mine) if s.leaving else ()
+    if joins or any(id in record.ids for id in leaves):
+        return _change(s, record, joins, leaves, cfg)
+    return None
+
+
+def _candidates(s: Standing, cfg: Settings) -> tuple[Candidate, ...]:
+    """All newcomers that are ready and have a seat."""
+    assert s.record is not None
+    ids = s.record.ids
+    order = sorted(Candidate(at, id) for id, at in s.present.items() if id not in ids)
+    free = None if cfg.max_workers is None else max(0, cfg.max_workers - len(ids))
+    return tuple(order[:free])
+
+
+# -- what follows from it -----------------------------------------------------------------------
+
+
+def _reconcile(s: Standing, now: float, cfg: Settings) -> Move:
+    commands: Commands = ()
+    for act in (_write_keys, _watch, _note_orphans, _tell, _propose, _say):
+        s, more = act(s, now, cfg)
+        commands += more
+    return s, commands
+
+
+def _write_keys(s: Standing, now: float, cfg: Settings) -> Move:
+    missing = tuple(s.known[id] for id, written in s.mine.items() if not written)
+    if not missing or s.writing or s.told_over:
+        return s, ()
+    if now < s.retry_at:
+        return s, (do.WakeAt(s.retry_at),)
+    return replace(s, writing=True), (do.PutMembers(missing),)
+
+
+def _watch(s: Standing, now: float, cfg: Settings) -> Move:
+    """The eldest members' agents watch the members' keys, the others only the record (M2)."""
+    here = phase(s)
+    members = here in (Phase.STARTING, Phase.FORMING) or _is_watcher(s, cfg)
+    if here is Phase.OVER or members == s.watching:
+        return s, ()
+    return replace(s, watching=members), (do.Watch(members),)
+
+
+def _is_watcher(s: Standing, cfg: Settings) -> bool:
+    if s.record is None or phase(s) is not Phase.INSIDE:
+        return False
+    if len(s.record.ids) < cfg.min_workers:
+        return True
+    agents = dict.fromkeys(s.known[id].agent for id in s.record.ids if id in s.known)
+    return s.agent in list(agents)[:WATCHERS]
+
+
+def _note_orphans(s: Standing, now: float, cfg: Settings) -> Move:
+    """A group of which no key is left may be dead, or only cut off from the store (M9)."""
+    ids = s.record.ids if s.record else ()
+    if phase(s) is not Phase.OUTSIDE or any(id in s.present for id in ids):
+        return replace(s, orphaned=None), ()
+    if s.orphaned is None:
+        s = replace(s, orphaned=now)
+    assert s.orphaned is not None
+    due = s.orphaned + cfg.orphan_wait_s
+    return s, (do.WakeAt(due),) if now < due else ()
+
+
+def _tell(s: Standing, now: float, cfg: Settings) -> Move:
+    here = phase(s)
+    if here is Phase.OVER:
+        return _tell_over(s)
+    if s.record is None or here not in (Phase.INSIDE, Phase.OUTSIDE, Phase.FORMING):
+        return s, ()
+    s, commands = _tell_group(s, s.record, cfg)
+    if here is Phase.INSIDE and s.watching:
+        candidates = _candidates(s, cfg)
+        if candidates != s.told_candidates:
+            s = replace(s, told_candidates=candidates)
+            commands += (do.TellCandidates(candidates),)
+    return s, commands
+
+
+def _tell_over(s: Standing) -> Move:
+    if s.told_over or s.record is None:
+        return s, ()
+    result = s.record.result if s.record.status == DONE else None
+    tell = do.TellOver(result, s.record.cause)
+    drop = (do.DropMembers(tuple(s.present.keys() & (s.mine.keys() | s.exited))),)
+    return replace(s, told_over=True), (tell, *(drop if drop[0].ids else ()))
+
+
+def _tell_group(s: Standing, record: Record, cfg: Settings) -> Move:
+    if record.generation <= s.told or not s.mine or s.revive:
+        return s, ()
+    ids = tuple(id for id in record.ids if id in s.mine)
+    unknown = [id for id in record.ids if id not in s.known]
+    if ids and unknown:
+        return _ask_for(s, unknown)
+    left = tuple(id for id in record.left if id in s.mine)
+    outside = tuple(id for id in s.mine if id in s.inside and id not in ids + left)
+    s = replace(s, told=record.generation, inside=frozenset(ids), told_candidates=())
+    s = replace(s, mine=_without(s.mine, left + outside), known=_prune(s))
+    commands: Commands = ()
+    if ids or left:
+        members = tuple(s.known[id] for id in record.ids if id in s.known)
+        paused = len(record.ids) < cfg.min_workers
+        commands += (do.TellGroup(record, members, ids + left, paused),)
+    if outside:
+        commands += (do.DropMembers(outside), do.Readmit(outside))
+    return s, commands
+
+
+def _ask_for(s: Standing, unknown: list[str]) -> Move:
+    """Addresses are in the members' keys; whose key is gone already is as good as dead."""
+    if not s.listing:
+        return replace(s, listing=True), (do.List(),)
+    return s, ()
+
+
+def _prune(s: Standing) -> dict[str, Member]:
+    """Forget members that are neither in the record nor in the store."""
+    ids = set(s.record.ids if s.record else ()) | s.present.keys() | s.mine.keys()
+    return {id: member for id, member in s.known.items() if id in ids}
+
+
+def _propose(s: Standing, now: float, cfg: Settings) -> Move:
+    want = wanted(s, now, cfg) if phase(s) not in (Phase.STARTING, Phase.OVER) else None
+    if want is None:
+        return replace(s, since=None), ()
+    if s.since is None or s.since[0] != want:
+        s = replace(s, since=(want, now))
+    place, own = _turn(s, want), _own(s, want)
+    if place is None or own is None or s.busy:
+        return s, ()
+    assert s.since is not None
+    pause = cfg.reset_backoff_s * 2 ** min(s.resets, 6) if want.cause == s.reset else 0.0
+    due = max(s.since[1] + place * cfg.stagger_s + pause, s.retry_at)
+    if now < due:
+        return s, (do.WakeAt(due),)
+    drops = tuple(dict.fromkeys((*want.lost, *want.left)))
+    return replace(s, busy=True), (do.Propose(want, s.revision, own, drops),)
+
+
+def _turn(s: Standing, want: Record) -> int | None:
+    """How many others may propose before this agent: whoever holds a proof need not wait (M3)."""
+    if s.exited & set(want.lost) or s.failure:
+        return 0
+    if phase(s) is not Phase.INSIDE:
+        order = want.ids
+    else:
+        assert s.record is not None
+        order = tuple(id for id in s.record.ids if id not in s.gone and id not in s.suspects)
+    return next((place for place, id in enumerate(order) if id in s.mine), None)
+
+
+def _own(s: Standing, want: Record) -> str | None:
+    """A key of this agent that fences its proposal: without a key nobody proposes (M3).
+
+    But that the job has failed may be said by an agent none of whose workers came so far.
+    """
+    rank = s.record.ids if s.record else ()
+    living = [id for id in (*rank, *want.ids, *s.mine) if s.mine.get(id)]
+    dead = [id for id in rank if id in s.exited and id in s.present]
+    return next(iter(living + dead), "" if s.failure else None)
+
+
+def _say(s: Standing, now: float, cfg: Settings) -> Move:
+    """Waiting is said once, with what is missing (M4)."""
+    kind, text = _waiting(s, cfg)
+    if kind == s.said:
+        return s, ()
+    return replace(s, said=kind), (do.Say(text),) if text else ()
+
+
+def _waiting(s: Standing, cfg: Settings) -> tuple[str, str]:
+    here, ready = phase(s), len(s.present)
+    if not s.mine or s.leaving:
+        return "", ""
+    if here is Phase.FORMING and ready < cfg.min_workers:
+        text = f"waiting for workers: {ready} of at least {cfg.min_workers} are ready"
+        return "short", text
+    record = s.record
+    if here is Phase.INSIDE and record and len(record.ids) < cfg.min_workers:
+        text = f"{len(record.ids)} of at least {cfg.min_workers} workers are left: waiting for more"
+        return "paused", text
+    if record and s.orphaned is not None:
+        text = (
+            f"the group of generation {record.generation} is silent: taking over in "
+            f"{cfg.orphan_wait_s:.0f} s unless it shows itself"
+        )
+        return "orphaned", text
+    if here is Phase.OUTSIDE and record and len(record.ids) >= (cfg.max_workers or 1 << 30):
+        return "full", f"waiting for a seat: the group has its maximum of {cfg.max_workers} workers"
+    return "", ""
+
+
+# -- helpers ------------------------------------------------------------------------------------
+
+
+def _without(mapping: dict[str, Any], ids: Iterable[str]) -> dict[str, Any]:
+    away = set(ids)
+    return {id: value for id, value in mapping.items() if id not in away}
+
+
+def _place(ids: tuple[str, ...], id: str) -> int:
+    return ids.index(id) if id in ids else len(ids)
+
+
+def invariants(s: Standing) -> None:
+    """Raise ProtocolError if a standing cannot be: checked after every step of every test."""
+    record = s.record
+    checks = [
+        (record is None or len(set(record.ids)) == len(record.ids), "an id stands twice"),
+        (not (s.mine.keys() & s.exited), "a member both lives and has exited"),
+        (record is None or s.gone.keys() <= set(record.ids), "someone outside is counted dead"),
+        (s.record is None or s.told <= s.record.generation, "workers know of a future generation"),
+        (s.boundary is None or s.record is not None, "a boundary without a group"),
+    ]
+    for holds, text in checks:
+        if not holds:
+            raise ProtocolError(f"{text}:\n  " + "\n  ".join(s.story))
+
+
+# -- the table: which event means what in which phase -------------------------------------------
+
+_EVERYWHERE: dict[type, Callable[..., Move]] = {
+    ev.Listed: _on_listed,
+    ev.RecordSeen: _on_record,
+    ev.MemberSeen: _on_member_seen,
+    ev.MemberGone: _on_member_gone,
+    ev.WorkersReady: _on_workers_ready,
+    ev.WorkerExited: _on_worker_exited,
+    ev.LeaveAsked: _on_leave_asked,
+    ev.FailureNoted: _on_failure,
+    ev.Proposed: _on_proposed,
+    ev.KeysWritten: _on_keys_written,
+    ev.StoreFailed: _on_store_failed,
+    ev.LeaseLost: _on_lease_lost,
+    ev.Tick: _ignore,
+}
+_IN_A_GROUP: dict[type, Callable[..., Move]] = {
+    ev.Suspected: _on_suspected,
+    ev.Verdict: _on_verdict,
+    ev.BoundaryReached: _on_boundary,
+    ev.WorkersFinished: _on_finished,
+}
+_LATE: dict[type, Callable[..., Move]] = dict.fromkeys(_IN_A_GROUP, _ignore)
+
+TABLE: dict[tuple[Phase, type], Callable[..., Move]] = {
+    (here, kind): handler
+    for here, rows in {
+        Phase.STARTING: _EVERYWHERE,  # nobody can speak of a group before there is one
+        Phase.FORMING: _EVERYWHERE | _LATE,
+        Phase.INSIDE: _EVERYWHERE | _IN_A_GROUP,
+        Phase.OUTSIDE: _EVERYWHERE | _LATE,
+        Phase.OVER: _EVERYWHERE | _LATE,
+    }.items()
+    for kind, handler in rows.items()
+}

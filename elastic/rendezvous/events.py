@@ -1,0 +1,192 @@
+"""What happens to an agent's rendezvous core. Nouns; frozen; JSON both ways."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from elastic.control import Candidate
+from elastic.rendezvous.record import Record
+from elastic.wire import Vocabulary
+from elastic.world import Member
+
+__all__ = [
+    "EVENTS",
+    "BoundaryReached",
+    "FailureNoted",
+    "KeysWritten",
+    "LeaseLost",
+    "LeaveAsked",
+    "Listed",
+    "MemberGone",
+    "MemberSeen",
+    "Proposed",
+    "RecordSeen",
+    "StoreFailed",
+    "Suspected",
+    "Tick",
+    "Verdict",
+    "WorkerExited",
+    "WorkersFinished",
+    "WorkersReady",
+]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """All that the store holds of this job, at one revision."""
+
+    record: Record | None
+    revision: int
+    """When the record was last modified; 0 if there is none."""
+    members: tuple[tuple[int, Member], ...]
+    """Each with the revision at which its key was created."""
+
+
+@dataclass(frozen=True)
+class RecordSeen:
+    """The record changed (None: it was deleted)."""
+
+    record: Record | None
+    revision: int
+
+
+@dataclass(frozen=True)
+class MemberSeen:
+    """A member's key was written."""
+
+    created: int
+    member: Member
+
+
+@dataclass(frozen=True)
+class MemberGone:
+    """A member's key is gone: deleted, or its lease ran out."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class WorkersReady:
+    """Workers of this agent entered elastic.train: they become members together."""
+
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True)
+class WorkerExited:
+    """The process of a member of this agent ended: proof, not suspicion."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Suspected:
+    """In `generation`, a member (`by`) of this agent was failed by the member `id`."""
+
+    generation: int
+    id: str
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the probe of a suspect found."""
+
+    generation: int
+    id: str
+    by: str
+    dead: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class BoundaryReached:
+    """After a step, the combined flags named these changes (PROTOCOL S4)."""
+
+    generation: int
+    step: int
+    joins: tuple[Candidate, ...]
+    leaves: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LeaveAsked:
+    """This agent wants its members to leave: those outside a running group go at once."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class WorkersFinished:
+    """A member of this agent has finished the last step and the final exchange."""
+
+    generation: int
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FailureNoted:
+    """The store has this failure of the user's code; `again` if its place had failed before."""
+
+    place: str
+    again: bool
+    cause: str
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """A proposal was decided: won, or lost to the record that is there now."""
+
+    won: bool
+    record: Record | None
+    revision: int
+
+
+@dataclass(frozen=True)
+class KeysWritten:
+    """These members' keys are in the store."""
+
+    created: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True)
+class StoreFailed:
+    """A write got no answer from the store: it may or may not have happened."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class LeaseLost:
+    """The store says that this agent's lease ran out: its members' keys are gone."""
+
+
+@dataclass(frozen=True)
+class Tick:
+    """The time that was asked for has come."""
+
+
+EVENTS = Vocabulary(
+    [
+        Listed,
+        RecordSeen,
+        MemberSeen,
+        MemberGone,
+        WorkersReady,
+        WorkerExited,
+        Suspected,
+        Verdict,
+        BoundaryReached,
+        LeaveAsked,
+        WorkersFinished,
+        FailureNoted,
+        Proposed,
+        KeysWritten,
+        StoreFailed,
+        LeaseLost,
+        Tick,
+    ]
+)

@@ -1,0 +1,317 @@
+"""The loop around the rendezvous core: one thread that feeds it events and does what it says.
+
+No protocol decision is made here. `deliver` gets the commands that are for the workers (TellGroup,
+TellCandidates, TellOver, Readmit, Say), from the loop's thread; the rest goes to the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from elastic.clock import monotonic
+from elastic.control import Candidate
+from elastic.errors import AuthError, StoreUnavailable
+from elastic.rendezvous import commands as do
+from elastic.rendezvous import core
+from elastic.rendezvous import events as ev
+from elastic.rendezvous.record import RUNNING, Keys, Record, decode_member, encode_member
+from elastic.rendezvous.settings import Settings
+from elastic.rendezvous.store import (
+    Absent,
+    Changed,
+    Delete,
+    Exists,
+    Get,
+    KeyValue,
+    Lease,
+    LeaseGone,
+    Listing,
+    ModifiedIs,
+    Op,
+    Put,
+    Relisted,
+    Store,
+    Watch,
+)
+
+__all__ = ["Rendezvous", "Site", "forget_job"]
+
+RELIST_S = 10.0
+"""A slow safety re-list; nothing waits for it (M1)."""
+_STOP = object()
+
+
+@dataclass(frozen=True)
+class Site:
+    """Whose rendezvous this is: the job, the agent's address, its lease and the job's token."""
+
+    job: str
+    agent: str
+    lease_ttl_s: float = 3.0
+    token: str = ""
+
+
+class Rendezvous:
+    """An agent's part in the rendezvous of a job.
+
+    `probe` answers whether a suspect lives (PROTOCOL M6); it is called in a thread of its own.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        site: Site,
+        settings: Settings,
+        deliver: Callable[[Any], None],
+        probe: Callable[[do.Probe], ev.Verdict],
+    ):
+        self.store, self.site, self.settings = store, site, settings
+        self.keys = Keys(site.job)
+        self._deliver, self._probe = deliver, probe
+        self.standing = core.Standing(site.agent)
+        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._wake_at: float | None = None
+        self._relist_at = 0.0
+        self._lease: Lease | None = None
+        self._watch: Watch | None = None
+        self._members_watched = True
+        self._thread = threading.Thread(target=self._run, name="rendezvous", daemon=True)
+        self._closed = False
+
+    # -- doors ---------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Check the token, read the store and begin.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+            AuthError: another token made this job.
+        """
+        self._check_token()
+        self._thread.start()
+        self.post(self._listed())
+
+    def post(self, event: Any) -> None:
+        """Give the core an event; from any thread."""
+        self._inbox.put(event)
+
+    def note_failure(self, place: str, cause: str) -> None:
+        """Write down that the user's code failed at `place`; twice there fails the job (S7)."""
+        self._inbox.put(lambda: self._note_failure(place, cause))
+
+    def close(self) -> None:
+        """End the loop and give up the lease, so that nothing of this agent is left."""
+        self._closed = True
+        self._inbox.put(_STOP)
+        if self._thread.is_alive():
+            self._thread.join()
+        if self._watch is not None:
+            self._watch.close()
+        if self._lease is not None:
+            with suppress(StoreUnavailable):  # it runs out by itself
+                self._lease.revoke()
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        self._relist_at = monotonic() + RELIST_S
+        while (item := self._next()) is not _STOP:
+            if callable(item):
+                item = item()
+            if item is not None:
+                self._step(item)
+
+    def _next(self) -> Any:
+        now = monotonic()
+        due = min(self._relist_at, self._wake_at or self._relist_at)
+        try:
+            return self._inbox.get(timeout=max(0.0, due - now)) if due > now else self._due(now)
+        except queue.Empty:
+            return self._due(monotonic())
+
+    def _due(self, now: float) -> Any:
+        try:
+            return self._inbox.get_nowait()
+        except queue.Empty:
+            pass
+        if self._wake_at is not None and now >= self._wake_at:
+            self._wake_at = None
+            return ev.Tick()
+        self._relist_at = now + RELIST_S
+        return self._list_again()
+
+    def _step(self, event: Any) -> None:
+        self.standing, commands = core.step(self.standing, event, monotonic(), self.settings)
+        for command in commands:
+            handler = self._handlers.get(type(command))
+            answer = handler(self, command) if handler else self._deliver(command)
+            if answer is not None:
+                self._step(answer)
+
+    # -- commands ------------------------------------------------------------------------------
+
+    def _do_list(self, _: do.List) -> Any:
+        return self._list_again() or ev.StoreFailed("the store did not answer")
+
+    def _list_again(self) -> Any:
+        try:
+            return self._listed()
+        except StoreUnavailable:
+            return None
+
+    def _do_watch(self, command: do.Watch) -> None:
+        if self._watch is not None:
+            self._watch.close()
+        key = self.keys.prefix if command.members else self.keys.record
+        self._members_watched = command.members
+        from_revision = self._seen_revision + 1
+        self._watch = self.store.watch(key, command.members, from_revision, self._on_change)
+
+    def _do_put(self, command: do.PutMembers) -> Any:
+        try:
+            lease = self._granted()
+            puts = [Put(self._key(m.id), encode_member(m), lease.id) for m in command.members]
+            reads = [Get(self._key(m.id)) for m in command.members]
+            listings = self.store.txn([], [*puts, *reads]).listings
+        except LeaseGone:
+            self._lease = None
+            return ev.StoreFailed("the lease had run out")
+        except StoreUnavailable as error:
+            return ev.StoreFailed(str(error))
+        created = [item for listing in listings for item in listing.items]
+        return ev.KeysWritten(tuple(Candidate(i.created, self._id(i.key)) for i in created))
+
+    def _do_drop(self, command: do.DropMembers) -> None:
+        with suppress(StoreUnavailable):  # they go with the lease
+            self.store.txn([], [Delete(self._key(id)) for id in dict.fromkeys(command.ids)])
+
+    def _do_propose(self, command: do.Propose) -> Any:
+        compares: list[Any] = [ModifiedIs(self.keys.record, command.revision)]
+        if command.own:
+            compares.append(Exists(self._key(command.own)))
+        then: list[Op] = [Put(self.keys.record, command.record.encode())]
+        then += [Delete(self._key(id)) for id in command.drops]
+        if self.standing.revive and command.record.status == RUNNING:
+            then.append(Delete(self.keys.failures, prefix=True))
+        get = Get(self.keys.record)
+        try:
+            result = self.store.txn(compares, [*then, get], [get])
+        except StoreUnavailable as error:
+            return ev.StoreFailed(str(error))
+        items = result.listings[0].items
+        record = Record.decode(items[0].value) if items else None
+        return ev.Proposed(result.ok, record, items[0].modified if items else 0)
+
+    def _do_probe(self, command: do.Probe) -> None:
+        def ask() -> None:
+            self.post(self._probe(command))
+
+        threading.Thread(target=ask, name="probe", daemon=True).start()
+
+    def _do_wake(self, command: do.WakeAt) -> None:
+        self._wake_at = min(self._wake_at or command.t, command.t)
+
+    _handlers: ClassVar[dict[type, Callable[..., Any]]] = {
+        do.List: _do_list,
+        do.Watch: _do_watch,
+        do.PutMembers: _do_put,
+        do.DropMembers: _do_drop,
+        do.Propose: _do_propose,
+        do.Probe: _do_probe,
+        do.WakeAt: _do_wake,
+    }
+
+    # -- the store -----------------------------------------------------------------------------
+
+    _seen_revision = 0
+
+    def _listed(self) -> ev.Listed:
+        return self._read(self.store.range(self.keys.prefix, prefix=True))
+
+    def _read(self, listing: Listing) -> ev.Listed:
+        self._seen_revision = listing.revision
+        record, revision = None, 0
+        members = []
+        for item in listing.items:
+            if item.key == self.keys.record:
+                record, revision = Record.decode(item.value), item.modified
+            elif item.key.startswith(self.keys.members):
+                members.append((item.created, decode_member(self._id(item.key), item.value)))
+        return ev.Listed(record, revision, tuple(members))
+
+    def _on_change(self, change: Changed | Relisted) -> None:
+        if isinstance(change, Relisted):
+            self._inbox.put(self._list_again)
+            return
+        # The record first: that a key was dropped with it must not look like a loss.
+        for item in sorted(change.puts, key=lambda item: item.key != self.keys.record):
+            self._on_put(item)
+        for key in change.deletes:
+            if key == self.keys.record:
+                self.post(ev.RecordSeen(None, change.revision))
+            elif key.startswith(self.keys.members):
+                self.post(ev.MemberGone(self._id(key)))
+
+    def _on_put(self, item: KeyValue) -> None:
+        if item.key == self.keys.record:
+            self.post(ev.RecordSeen(Record.decode(item.value), item.modified))
+        elif item.key.startswith(self.keys.members):
+            self.post(ev.MemberSeen(item.created, decode_member(self._id(item.key), item.value)))
+
+    def _granted(self) -> Lease:
+        if self._lease is None:
+            self._lease = self.store.grant(self.site.lease_ttl_s, self._on_lease_lost)
+        return self._lease
+
+    def _on_lease_lost(self) -> None:
+        def forget() -> Any:
+            self._lease = None
+            return ev.LeaseLost()
+
+        self._inbox.put(forget)
+
+    def _note_failure(self, place: str, cause: str) -> Any:
+        key = self.keys.failures + place.replace("/", "-").replace(" ", "-")
+        value = cause.encode()[-16384:]
+        try:
+            result = self.store.txn([Absent(key)], [Put(key, value)])
+        except StoreUnavailable:
+            return None  # the worker is started again; if it is no accident it fails again
+        again = not result.ok
+        return ev.FailureNoted(place, again, f"failed twice at {place}:\n{cause}")
+
+    def _check_token(self) -> None:
+        """The first agent leaves an HMAC of the token; the others must have the same (P3)."""
+        mine = hmac.new(self.site.token.encode(), self.site.job.encode(), hashlib.sha256)
+        value = mine.hexdigest().encode()
+        key = self.keys.token
+        result = self.store.txn([Absent(key)], [Put(key, value), Get(key)], [Get(key)])
+        if not hmac.compare_digest(result.listings[0].items[0].value, value):
+            raise AuthError(
+                f"job {self.site.job!r} was begun with another token: give this agent the same "
+                "(--token-file or ELASTIC_TOKEN), or another --rdzv-id"
+            )
+
+    def _key(self, id: str) -> str:
+        return self.keys.members + id
+
+    def _id(self, key: str) -> str:
+        return key.removeprefix(self.keys.members)
+
+
+def forget_job(store: Store, job: str) -> bool:
+    """Delete what the store holds of a job that is over, for `--fresh`; return whether it was.
+
+    A job whose members' keys are there is left alone.
+    """
+    keys = Keys(job)
+    if store.range(keys.members, prefix=True).items:
+        return False
+    return store.txn([], [Delete(keys.prefix, prefix=True)]).ok
