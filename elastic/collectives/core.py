@@ -249,6 +249,7 @@ def invariants(standing: Standing) -> None:
     assert not s.waits or s.phase is Phase.INSIDE, "somebody waits in a generation that is over"
     assert (s.abort is not None) == (s.phase in (Phase.BROKEN, Phase.CLOSED)), "no reason to abort"
     assert s.suspects <= s.peers, "a stranger is suspected"
+    assert len({channel for channel, _ in s.waits}) == len(s.waits), "two wait on one channel"
     for key, sources in s.waits.items():
         missing = _missing(s, key, sources)
         assert missing, f"{key} is complete and was not delivered"
@@ -291,9 +292,10 @@ def _enter(s: Standing, e: Entered) -> Result:
 def _await(s: Standing, e: Awaited) -> Result:
     channel, index = e.key
     strangers = set(e.sources) - s.peers
-    if strangers or e.key in s.waits or index <= s.delivered.get(channel, -1):
-        why = f"{sorted(strangers)} are no peers" if strangers else "it was awaited before"
-        raise _illegal(s, e, why)
+    if strangers:
+        raise _illegal(s, e, f"{sorted(strangers)} are no peers")
+    if index <= s.delivered.get(channel, -1) or any(channel == key[0] for key in s.waits):
+        raise _illegal(s, e, f"channel {channel} is awaited in order, by one caller at a time")
     waiting = replace(s, waits={**s.waits, e.key: e.sources})
     missing = _missing(s, e.key, e.sources)
     if not missing:
