@@ -1,0 +1,389 @@
+"""Evidence of what was trained, a line a committed step; the verifier sees only the lines.
+
+A file holds one JSON object a line (PROTOCOL D2, S3). A *step's number* is the count of committed
+steps with it: the first is 1. Three kinds of line:
+
+    {"step": 7, "epoch": 0, "generation": 3, "lineage": "9f…", "leaves": [[0, 1, [12, 5]], …]}
+        Step 7 is committed. A leaf is [leaf, rank that computed it, indices of its samples]; leaves
+        stand in the order 0, 1, … n - 1. `lineage` is the running hash after this step. The first
+        line of an epoch also has "epoch_count" and "epoch_multiset": how many samples the epoch is
+        going to train on, and the digest of which, in any order and with repetitions.
+    {"open": 6, "lineage": "41…"}
+        The file, or a new job in it, begins after step 6. A file without it begins with an epoch.
+    {"resume": 4, "lineage": "c0…"}
+        The job begins again after step 4: earlier lines of later steps are void.
+
+A line may be repeated (what leaves the process is at-least-once): it supersedes the earlier one if
+both agree in step, leaves and indices; who computed a leaf may differ. A line that a crash tore is
+tolerated where only a crash can leave it: at the end without a newline, or before a resume line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple
+
+__all__ = ["Announcement", "Leaf", "Report", "Verifier", "chain", "line", "multiset", "verify"]
+
+REMEMBERED_STEPS = 100_000
+"""How many steps back a resume or repeated line may reach, beyond the current epoch."""
+
+_MODULUS = 1 << 128
+
+
+class Leaf(NamedTuple):
+    """What one micro-batch has to show: its place in the step, who computed it, which samples."""
+
+    leaf: int
+    rank: int
+    indices: tuple[int, ...]
+
+
+class Announcement(NamedTuple):
+    """What an epoch is going to train on: how many samples, and `multiset` of their indices."""
+
+    samples: int
+    multiset: str
+
+
+def chain(lineage: str, step: int, leaves: Iterable[Leaf]) -> str:
+    """Return the running hash after `step`, hex; ranks are not in it, so any worker may compute."""
+    story = [lineage, step, [[leaf.leaf, list(leaf.indices)] for leaf in leaves]]
+    return blake2b(json.dumps(story, separators=(",", ":")).encode(), digest_size=32).hexdigest()
+
+
+def multiset(indices: Iterable[int]) -> str:
+    """Return the digest of a multiset of sample indices, hex: their hashes added modulo 2^128."""
+    return f"{_sum(indices):032x}"
+
+
+def _sum(indices: Iterable[int]) -> int:
+    hashes = (blake2b(int(i).to_bytes(8, "little"), digest_size=16).digest() for i in indices)
+    return sum(int.from_bytes(digest, "little") for digest in hashes) % _MODULUS
+
+
+def line(
+    step: int,
+    epoch: int,
+    generation: int,
+    lineage: str,
+    leaves: Sequence[Leaf],
+    announcement: Announcement | None = None,
+) -> dict[str, Any]:
+    """Return the line of a committed step; `announcement` belongs to an epoch's first one."""
+    said = {"step": step, "epoch": epoch, "generation": generation, "lineage": lineage}
+    if announcement is not None:
+        said |= {"epoch_count": announcement.samples, "epoch_multiset": announcement.multiset}
+    return said | {"leaves": [[leaf, rank, list(indices)] for leaf, rank, indices in leaves]}
+
+
+class _Wrong(Exception):
+    """The lines contradict themselves; the sentence says how."""
+
+
+class _Torn(_Wrong):
+    """A line that is no JSON: the beginning of one, if a crash left it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """Where the story stands after one step."""
+
+    step: int = 0
+    lineage: str | None = None
+    epoch: int = -1
+    announced: Announcement | None = None
+    """None before any epoch, and in one that began before the file."""
+    count: int = 0
+    """Samples of this epoch so far, and the sum of their hashes."""
+    seen: int = 0
+    steps: int = 0
+    epochs: int = 0
+    samples: int = 0
+
+    @property
+    def epoch_is_over(self) -> bool:
+        return self.announced is not None and self.count == self.announced.samples
+
+
+_BEFORE = _Mark()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a file shows. `steps`, `epochs` (finished) and `samples` count what stands at the end;
+    `leaves_by_rank` counts the work shown on every line, also on superseded and void ones."""
+
+    verdict: str
+    steps: int = 0
+    epochs: int = 0
+    samples: int = 0
+    superseded: int = 0
+    leaves_by_rank: dict[int, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether no sample was lost or repeated, as far as the file goes."""
+        return self.verdict == "ok"
+
+
+class Verifier:
+    """Reads lines one by one and keeps a small mark a step, never the samples.
+
+    Example:
+        >>> verifier = Verifier()
+        >>> verifier.feed('{"open": 0, "lineage": "00"}')
+        >>> verifier.verdict()
+        'ok'
+    """
+
+    def __init__(self) -> None:
+        self._marks: dict[int, _Mark] = {}
+        self._last: _Mark | None = None
+        self._error = ""
+        self._torn = ""
+        self._lines = 0
+        self._superseded = 0
+        self._leaves_by_rank: Counter[int] = Counter()
+        self._notes: list[str] = []
+
+    def feed(self, text: str) -> None:
+        """Take the next line, with its newline if it has one. After the first error: nothing."""
+        self._lines += 1
+        if self._error or not text.strip():
+            return
+        try:
+            self._take(text)
+        except _Wrong as wrong:
+            self._error = f"line {self._lines}: {wrong}"
+
+    def verdict(self) -> str:
+        """Return 'ok', or a sentence that names the first error."""
+        return self._error or self._torn or "ok"
+
+    def report(self) -> Report:
+        """Return the verdict with its counts."""
+        last = self._last or _BEFORE
+        return Report(
+            verdict=self.verdict(),
+            steps=last.steps,
+            epochs=last.epochs,
+            samples=last.samples,
+            superseded=self._superseded,
+            leaves_by_rank=dict(sorted(self._leaves_by_rank.items())),
+            notes=tuple(self._notes),
+        )
+
+    def _take(self, text: str) -> None:
+        try:
+            said = _parsed(text)
+        except _Torn as torn:
+            self._take_torn(text, f"line {self._lines}: {torn}")
+            return
+        if self._torn and "step" in said:
+            self._error = self._torn
+            return
+        self._note_torn()
+        if "open" in said:
+            self._open(said)
+        elif "resume" in said:
+            self._resume(said)
+        else:
+            self._step(said)
+
+    def _take_torn(self, text: str, sentence: str) -> None:
+        """Hold it against the file, unless it turns out to be what a crash left."""
+        self._error = self._torn  # a second one in a row: no crash leaves that
+        self._torn = sentence
+        if not text.endswith("\n"):
+            self._note_torn()
+
+    def _note_torn(self) -> None:
+        if not self._torn:
+            return
+        self._notes.append(f"{self._torn.partition(':')[0]} is torn: a crash while it was written")
+        self._torn = ""
+
+    def _open(self, said: dict[str, Any]) -> None:
+        self._marks.clear()
+        last = self._last or _BEFORE
+        begin = replace(_BEFORE, steps=last.steps, epochs=last.epochs, samples=last.samples)
+        self._remember(replace(begin, step=said["open"], lineage=said["lineage"]))
+
+    def _resume(self, said: dict[str, Any]) -> None:
+        mark = self._marks.get(said["resume"])
+        if mark is None and not self._last:
+            self._open({**said, "open": said["resume"]})
+            return
+        if mark is None:
+            raise _Wrong(f"resumes after step {said['resume']}, of which the file shows nothing")
+        _expect("lineage at the resumed step", mark.lineage, said["lineage"])
+        for step in [step for step in self._marks if step > mark.step]:
+            del self._marks[step]
+        self._last = mark
+
+    def _step(self, said: dict[str, Any]) -> None:
+        _check_order(said["step"], said["leaves"])
+        known = self._marks.get(said["step"])
+        if known is not None:
+            self._supersede(known, said)
+        else:
+            self._go_on(self._predecessor(said), said)
+        self._leaves_by_rank.update(leaf.rank for leaf in said["leaves"])
+
+    def _go_on(self, before: _Mark, said: dict[str, Any]) -> None:
+        self._check_lineage(before, said)
+        mark = _enter_epoch(before, said)
+        if before.epoch == -1 and mark.announced is None:
+            self._notes.append(f"epoch {mark.epoch} began before the file: it cannot be whole")
+        self._remember(_advance(mark, said["step"], said["lineage"], said["leaves"]))
+
+    def _supersede(self, known: _Mark, said: dict[str, Any]) -> None:
+        """Equal hashes mean equal (step, leaf, indices) of this step and of all before it."""
+        self._check_lineage(self._marks.get(known.step - 1), said)
+        if known.lineage != said["lineage"] or known.epoch not in (-1, said["epoch"]):
+            raise _Wrong(f"step {known.step} is repeated with other samples than before")
+        self._superseded += 1
+
+    def _predecessor(self, said: dict[str, Any]) -> _Mark:
+        if self._last is None:
+            if said["epoch"] != 0 or "epoch_count" not in said:
+                raise _Wrong("the file begins inside a run, without an opening line")
+            self._remember(replace(_BEFORE, step=said["step"] - 1))
+            return self._marks[said["step"] - 1]
+        if said["step"] != self._last.step + 1:
+            raise _Wrong(f"step {said['step']} follows step {self._last.step}")
+        return self._last
+
+    def _check_lineage(self, before: _Mark | None, said: dict[str, Any]) -> None:
+        if before is not None and before.lineage is not None:
+            expected = chain(before.lineage, said["step"], said["leaves"])
+            _expect(f"lineage of step {said['step']}", expected, said["lineage"])
+
+    def _remember(self, mark: _Mark) -> None:
+        self._marks[mark.step] = self._last = mark
+        oldest = next(iter(self._marks))
+        if len(self._marks) > REMEMBERED_STEPS and self._marks[oldest].epoch != mark.epoch:
+            del self._marks[oldest]
+
+
+def _enter_epoch(before: _Mark, said: dict[str, Any]) -> _Mark:
+    """Return the mark to go on from: `before`, or the start of the epoch that the line opens."""
+    epoch, step = said["epoch"], said["step"]
+    announced = None
+    if "epoch_count" in said:
+        announced = Announcement(said["epoch_count"], said["epoch_multiset"])
+    goes_on = epoch == before.epoch and not before.epoch_is_over
+    if goes_on and announced in (None, before.announced):
+        return before
+    if announced is None and before.epoch == -1:
+        return replace(before, epoch=epoch)  # the file opens inside this epoch
+    _check_new_epoch(before, epoch, step, announced)
+    return replace(before, epoch=epoch, announced=announced, count=0, seen=0)
+
+
+def _check_new_epoch(before: _Mark, epoch: int, step: int, announced: Announcement | None) -> None:
+    if before.announced is not None and not before.epoch_is_over:
+        raise _Wrong(
+            f"epoch {epoch} begins at step {step}, "
+            f"after {before.count} of {before.announced.samples} samples of epoch {before.epoch}"
+        )
+    if before.epoch not in (-1, epoch - 1):
+        raise _Wrong(f"step {step} of epoch {epoch} follows the end of epoch {before.epoch}")
+    if announced is None:
+        raise _Wrong(f"epoch {epoch} begins at step {step} without its count and multiset")
+
+
+def _advance(before: _Mark, step: int, lineage: str, leaves: Sequence[Leaf]) -> _Mark:
+    """Return the mark after `step`; the last step of an epoch is held against what it announced."""
+    indices = [index for leaf in leaves for index in leaf.indices]
+    mark = replace(
+        before,
+        step=step,
+        lineage=lineage,
+        count=before.count + len(indices),
+        seen=(before.seen + _sum(indices)) % _MODULUS,
+        steps=before.steps + 1,
+        samples=before.samples + len(indices),
+    )
+    if mark.announced is not None and mark.count >= mark.announced.samples:
+        _check_whole_epoch(mark, mark.announced)
+        return replace(mark, epochs=mark.epochs + 1)
+    return mark
+
+
+def _check_whole_epoch(mark: _Mark, announced: Announcement) -> None:
+    if mark.count > announced.samples:
+        raise _Wrong(f"epoch {mark.epoch} has {mark.count} samples of {announced.samples}")
+    if f"{mark.seen:032x}" != announced.multiset:
+        raise _Wrong(
+            f"epoch {mark.epoch} ends at step {mark.step} with other samples than it announced: "
+            "some were lost and some repeated"
+        )
+
+
+def _check_order(step: int, leaves: Sequence[Leaf]) -> None:
+    numbers = [leaf.leaf for leaf in leaves]
+    if numbers != list(range(len(leaves))) or not leaves:
+        raise _Wrong(f"step {step} wants the leaves 0, 1, … in order, got {numbers}")
+
+
+def _expect(what: str, wanted: str | None, got: str) -> None:
+    if wanted is not None and wanted != got:
+        raise _Wrong(f"the {what} should be {wanted[:12]}…, got {got[:12]}…")
+
+
+# -- the form of a line --------------------------------------------------------------------------
+
+_FORMS: tuple[dict[str, type], ...] = (
+    {"open": int, "lineage": str},
+    {"resume": int, "lineage": str},
+    {"step": int, "epoch": int, "generation": int, "lineage": str, "leaves": list},
+)
+_FIRST_OF_EPOCH: dict[str, type] = {**_FORMS[2], "epoch_count": int, "epoch_multiset": str}
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _Torn("not a line of an audit file: no JSON") from None
+    if not isinstance(said, dict) or not any(_has(said, f) for f in (*_FORMS, _FIRST_OF_EPOCH)):
+        raise _Wrong("not a line of an audit file: it has neither a step's fields nor open, resume")
+    if "leaves" in said:
+        said["leaves"] = [_leaf(item) for item in said["leaves"]]
+    return said
+
+
+def _has(said: dict[str, Any], form: dict[str, type]) -> bool:
+    return said.keys() == form.keys() and all(type(said[key]) is form[key] for key in form)
+
+
+def _leaf(item: Any) -> Leaf:
+    match item:
+        case [int(leaf), int(rank), [_, *_] as indices] if all(_is_index(i) for i in indices):
+            return Leaf(leaf, rank, tuple(indices))
+    raise _Wrong("not a line of an audit file: a leaf is [leaf, rank, [index, …]]")
+
+
+def _is_index(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
+
+
+def verify(path: str | Path) -> Report:
+    """Return what the audit file shows, with the verdict.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    verifier = Verifier()
+    with open(path, encoding="utf-8", errors="replace", newline="\n") as lines:
+        for text in lines:
+            verifier.feed(text)
+    return verifier.report()
