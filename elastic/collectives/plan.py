@@ -17,6 +17,7 @@ __all__ = [
     "Addition",
     "Node",
     "additions",
+    "ancestors",
     "algorithm",
     "children",
     "cover",
@@ -57,6 +58,16 @@ def children(node: Node) -> tuple[Node, Node]:
     start, stop = node
     middle = start + split(stop - start)
     return (start, middle), (middle, stop)
+
+
+def ancestors(leaf: int, n: int) -> tuple[Node, ...]:
+    """Return the nodes above a leaf, the nearest first and the root last."""
+    path, node = [], root(n)
+    while node[1] - node[0] > 1:
+        path.append(node)
+        left, right = children(node)
+        node = left if leaf < left[1] else right
+    return tuple(reversed(path))
 
 
 def cover(leaves: Iterable[int], n: int) -> tuple[Node, ...]:

@@ -43,6 +43,8 @@ def test_the_tree_over_six_leaves():
     assert plan.root(6) == (0, 6)
     assert plan.children((0, 6)) == ((0, 4), (4, 6))
     assert plan.children((4, 6)) == ((4, 5), (5, 6))
+    assert plan.ancestors(4, 6) == ((4, 6), (0, 6))
+    assert plan.ancestors(0, 1) == ()
 
 
 def test_cover_is_maximal_and_in_order():
