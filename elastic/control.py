@@ -160,8 +160,11 @@ class Group:
     cause: str
     paused: bool = False
     planned: bool = False
-    t: float = 0.0
-    """When the first sign of the cause was seen, on CLOCK_MONOTONIC (0: not a loss)."""
+    lost: tuple[str, ...] = ()
+    first_sign: float = 0.0
+    """When this agent saw the first sign of a loss, on CLOCK_MONOTONIC; 0: it saw none."""
+    decided: float = 0.0
+    """When it knew who is lost."""
 
 
 @dataclass(frozen=True)
