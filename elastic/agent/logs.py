@@ -132,11 +132,17 @@ class LineReader:
         A carriage return ends a line too: a progress bar never sends anything else.
         """
         text = self._partial + self._drain()
-        *lines, rest = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        if self.closed or len(rest) > MAX_LINE_BYTES:
-            lines, rest = ([*lines, rest] if rest else lines), b""
-        self._partial = rest
+        *lines, self._partial = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        if self._partial and (self.closed or len(self._partial) > MAX_LINE_BYTES):
+            lines.append(self._partial)
+            self._partial = b""
         return [piece for line in lines for piece in _pieces(line)]
+
+    def last_lines(self) -> list[bytes]:
+        """Return what is left when the writer is dead, though others may hold its pipe open."""
+        lines = self.lines()
+        self.closed = True
+        return lines + self.lines()
 
     def _drain(self) -> bytes:
         chunks = bytearray()
