@@ -233,6 +233,7 @@ class MemoryStore:
 
     def _end_lease(self, lease_id: int) -> MemoryLease | None:
         with self._lock:
+            self._check_open()
             lease = self._leases.pop(lease_id, None)
             keys = [key for key, owner in self._lease_of.items() if owner == lease_id]
             self._run(True, [Delete(key) for key in keys])
