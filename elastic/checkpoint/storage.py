@@ -32,7 +32,7 @@ from elastic import clock
 from elastic.checkpoint import files, format, policy
 from elastic.checkpoint.manifest import MAX_MANIFEST_BYTES, Manifest
 from elastic.checkpoint.policy import Name
-from elastic.errors import CheckpointError
+from elastic.errors import CheckpointError, ConfigError
 
 __all__ = ["CheckpointDir", "Offer"]
 
@@ -78,7 +78,7 @@ class CheckpointDir:
         say: Callable[[str], None] = _log.warning,
     ):
         if keep < 1:
-            raise CheckpointError(f"a directory keeps at least 1 checkpoint, got keep={keep}")
+            raise ConfigError(f"a directory keeps at least 1 checkpoint, got keep={keep}")
         self.path = Path(path)
         self.keep = keep
         self._say = say
@@ -189,10 +189,13 @@ class CheckpointDir:
         Raises:
             CheckpointError: it was changed since, or holds something else than it says.
         """
-        self._verified(offer.name)
-        parts = offer.manifest.parts
+        manifest = self._verified(offer.name).manifest
+        if not manifest.same_state(offer.manifest):
+            raise CheckpointError(
+                f"{offer.path} was replaced by another state since it was offered"
+            )
         header = files.read_bounded(offer.path / SKELETON, format.MAX_HEADER_BYTES)
-        specs = format.sizes(header, limit_bytes=parts[ARRAYS].size_bytes)
+        specs = format.sizes(header, limit_bytes=manifest.parts[ARRAYS].size_bytes)
         return format.unpack(header, _read_arrays(offer.path / ARRAYS, specs))
 
     def _verified(self, name: Name) -> Offer:

@@ -24,7 +24,7 @@ from safetensors.numpy import load_file, save_file
 from elastic.checkpoint import files, storage
 from elastic.checkpoint.manifest import Manifest
 from elastic.checkpoint.storage import ARRAYS, MANIFEST, SKELETON, CheckpointDir
-from elastic.errors import CheckpointError, StateError
+from elastic.errors import CheckpointError, ConfigError, StateError
 
 TREE = {
     "model": {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "steps": np.array(7)},
@@ -119,7 +119,7 @@ def test_a_job_that_fell_back_deletes_nothing_newer(directory):
 
 @pytest.mark.parametrize("keep", [0, -1])
 def test_a_directory_keeps_at_least_one(tmp_path, keep):
-    with pytest.raises(CheckpointError, match=f"at least 1 checkpoint, got keep={keep}"):
+    with pytest.raises(ConfigError, match=f"at least 1 checkpoint, got keep={keep}"):
         CheckpointDir(tmp_path, keep=keep)
 
 
@@ -528,6 +528,15 @@ def test_what_was_changed_after_the_offer_is_not_loaded(directory):
     offer = directory.newest("model")
     bit_flipped(offer.path)
     with pytest.raises(CheckpointError, match="its digest does not fit"):
+        directory.load(offer)
+
+
+def test_what_was_replaced_after_the_offer_is_not_loaded(directory):
+    """Whoever was promised one lineage must not be given another."""
+    write(directory, 2)
+    offer = directory.newest("model")
+    write(directory, 2, lineage="another")
+    with pytest.raises(CheckpointError, match="was replaced by another state"):
         directory.load(offer)
 
 
