@@ -58,7 +58,7 @@ class EventLog:
             self._is_torn = os.write(self._fd, line) != len(line)
             reason = "only a part of a line could be written" if self._is_torn else ""
         except OSError as error:
-            reason = error.strerror
+            reason = str(error.strerror)
         if reason and not self._has_said:
             self._has_said = True
             self._say(f"events are being lost, {self.path}: {reason}; training goes on")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 __all__ = ["Marks", "Recovery", "goodput"]
 
@@ -46,8 +47,9 @@ class Recovery:
         times = [marks.lost]
         for t in (marks.aborted, marks.grouped, marks.synced, marks.committed):
             times.append(max(t, times[-1]))
-        phases = [end - begin for begin, end in zip(times, times[1:], strict=False)]
-        return cls(step, cause, lost, *phases, total_s=times[-1] - times[0])
+        detect_s, rendezvous_s, sync_s, first_step_s = (b - a for a, b in pairwise(times))
+        total_s = times[-1] - times[0]
+        return cls(step, cause, lost, detect_s, rendezvous_s, sync_s, first_step_s, total_s)
 
     def __str__(self) -> str:
         return (
