@@ -1,0 +1,335 @@
+"""The command line: `elastic-run [flags] script args…` and `elastic-run audit FILE`.
+
+Flags mean what they mean to torchrun where it has them, in either spelling (`--nproc-per-node`,
+`--nproc_per_node`). Whatever is wrong with them is said in one line, before anything is started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from elastic import __version__
+from elastic.agent import checks
+from elastic.agent.settings import AgentSettings
+from elastic.errors import ConfigError, StoreUnavailable
+
+__all__ = ["EXIT_DONE", "EXIT_FAILED", "EXIT_STORE", "EXIT_USAGE", "main", "parse"]
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+"""The training failed."""
+EXIT_USAGE = 2
+EXIT_STORE = 3
+"""The store, or the rendezvous in it, was not reached in time."""
+_EXIT_INTERRUPTED = 130
+
+_USAGE = """elastic-run --standalone [flags] script [args...]
+       elastic-run --rdzv-endpoint HOST:PORT[,...] --rdzv-id JOB [flags] script [args...]
+       elastic-run audit FILE"""
+_EPILOG = """exit codes: 0 done; 1 the training failed; 2 usage; 3 the store or the rendezvous was
+not reached in time; 128 + N ended by signal N."""
+
+_TORCHRUN_ONLY = {
+    "--nnodes": "hosts come and go; --min-workers and --max-workers bound the job",
+    "--node-rank": "ranks are assigned by the rendezvous; leave it out",
+    "--rdzv-backend": "the rendezvous is always etcd; leave it out",
+    "--rdzv-conf": "use --lease-ttl and --rdzv-timeout",
+    "--master-addr": "use --rdzv-endpoint",
+    "--master-port": "use --rdzv-endpoint",
+    "--monitor-interval": "exits are noticed at once; leave it out",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Return the exit code of the command line `argv` (default: that of this process)."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _audit(args[1:]) if args[:1] == ["audit"] else _run(args)
+    except ConfigError as error:
+        return _complain(error, EXIT_USAGE)
+    except StoreUnavailable as error:
+        return _complain(error, EXIT_STORE)
+    except KeyboardInterrupt:  # before the agent listens for signals
+        return _EXIT_INTERRUPTED
+    except SystemExit as error:  # --help and --version
+        return int(error.code or 0)
+
+
+def _complain(error: Exception, code: int) -> int:
+    print(f"elastic-run: {error}", file=sys.stderr)
+    return code
+
+
+def _run(args: list[str]) -> int:
+    settings = parse(args)
+    from elastic.agent.agent import run  # a usage error needs no etcd client
+
+    return run(settings)
+
+
+def _audit(args: list[str]) -> int:
+    if len(args) != 1 or not Path(args[0]).is_file():
+        raise ConfigError(f"audit expects one file that --audit wrote, got {' '.join(args)!r}")
+    from elastic.audit import verify
+
+    report = verify(Path(args[0]))
+    print(report)
+    return EXIT_DONE if report.verdict == "ok" else EXIT_FAILED
+
+
+def parse(args: Sequence[str]) -> AgentSettings:
+    """Return the settings that the flags `args` ask for.
+
+    Raises:
+        ConfigError: they cannot be; the message says what is wrong and what to do.
+    """
+    parser = _parser()
+    flags, unknown = parser.parse_known_args(args)
+    if unknown:
+        parser.refuse(unknown[0])
+    _check_store(flags)
+    _check_numbers(flags)
+    asked = vars(flags)
+    standalone, token_file = asked.pop("standalone"), asked.pop("token_file")
+    secret = checks.token(token_file, os.environ, standalone=standalone)
+    asked["script"] = checks.wanted_script(flags.script, module=flags.module)
+    asked["script_args"] = tuple(flags.script_args)
+    asked["bind"] = checks.this_host(flags.bind, secret)
+    return AgentSettings(**asked, token=secret)
+
+
+def _check_store(flags: argparse.Namespace) -> None:
+    if flags.standalone and flags.endpoints:
+        raise ConfigError(
+            "expects --standalone or --rdzv-endpoint, got both; leave one out: "
+            "--standalone brings its own etcd"
+        )
+    if not flags.standalone and not flags.endpoints:
+        raise ConfigError(
+            "expects --standalone or --rdzv-endpoint, got neither; "
+            "--standalone is for one host, --rdzv-endpoint HOST:PORT for several"
+        )
+    if flags.endpoints and flags.job is None:
+        raise ConfigError(
+            "--rdzv-endpoint expects --rdzv-id, got none; "
+            "give the name that all agents of this job share"
+        )
+    flags.job = flags.job or AgentSettings.job
+
+
+def _check_numbers(flags: argparse.Namespace) -> None:
+    if flags.nproc is None:
+        flags.nproc = max(1, checks.usable_cores() // flags.threads)
+    if flags.max_workers is not None and flags.min_workers > flags.max_workers:
+        raise ConfigError(
+            f"--min-workers expects at most --max-workers, got {flags.min_workers} above "
+            f"{flags.max_workers}; lower the one or raise the other"
+        )
+    if flags.standalone and flags.min_workers > flags.nproc:
+        raise ConfigError(
+            f"--min-workers {flags.min_workers} with --standalone expects as many workers here, "
+            f"got --nproc-per-node {flags.nproc}; no other host can join"
+        )
+
+
+@dataclass(frozen=True)
+class _Flag:
+    """One flag: the setting that it fills, how its value is read (None: it has none), its help."""
+
+    name: str
+    field: str
+    read: Callable[[str], Any] | None
+    metavar: str
+    help: str
+
+    def add_to(self, group: argparse._ArgumentGroup) -> None:
+        """Make the group know this flag, in both of torchrun's spellings."""
+        names = dict.fromkeys([self.name, "--" + self.name[2:].replace("-", "_")])
+        how: dict[str, Any] = {"dest": self.field, "help": self.help}
+        if self.read is None:
+            group.add_argument(*names, action="store_true", **how)
+            return
+        how["default"] = getattr(AgentSettings, self.field, None)
+        group.add_argument(*names, type=_typed(self.read), metavar=self.metavar, **how)
+
+
+def _typed(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a reader whose complaints argparse puts the flag's name before."""
+
+    def typed(text: str) -> Any:
+        try:
+            return read(text)
+        except ConfigError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return typed
+
+
+# fmt: off  (a table)
+_STORE = (
+    _Flag(
+        "--standalone",
+        "standalone",
+        None,
+        "",
+        "one host: start an etcd of our own, with a token of its own",
+    ),
+    _Flag(
+        "--rdzv-endpoint",
+        "endpoints",
+        checks.endpoints,
+        "HOST:PORT[,...]",
+        "etcd (v3) that the agents of the job meet at",
+    ),
+    _Flag("--rdzv-id", "job", checks.job_name, "JOB", "the name that the agents of the job share"),
+    _Flag(
+        "--rdzv-timeout",
+        "rdzv_timeout_s",
+        checks.seconds(0.1),
+        "SECONDS",
+        "how long to wait for the store to be reachable (default: %(default)g)",
+    ),
+    _Flag(
+        "--lease-ttl",
+        "lease_ttl_s",
+        checks.seconds(2, "etcd grants no shorter lease"),
+        "SECONDS",
+        "a host that is silent for so long is suspected; etcd grants no less than 2 s "
+        "(default: %(default)g)",
+    ),
+    _Flag(
+        "--token-file",
+        "token_file",
+        str,
+        "FILE",
+        "the secret that the job's workers share; else the environment's ELASTIC_TOKEN",
+    ),
+    _Flag(
+        "--bind",
+        "bind",
+        str,
+        "HOST",
+        "this host's address, where its workers listen (default: %(default)s)",
+    ),
+    _Flag(
+        "--fresh",
+        "fresh",
+        None,
+        "",
+        "start anew, though the job is done or has checkpoints",
+    ),
+)
+_WORKERS = (
+    _Flag(
+        "--nproc-per-node",
+        "nproc",
+        checks.workers_per_node,
+        "N|auto",
+        "workers of this host; auto: usable cores / threads per worker (default: %(default)s)",
+    ),
+    _Flag(
+        "--min-workers",
+        "min_workers",
+        checks.whole_number(1),
+        "N",
+        "with fewer in the whole job all wait (default: %(default)s)",
+    ),
+    _Flag(
+        "--max-workers",
+        "max_workers",
+        checks.whole_number(1),
+        "N",
+        "any more in the whole job wait as spares (default: no limit)",
+    ),
+    _Flag(
+        "--max-restarts",
+        "max_restarts",
+        checks.whole_number(0),
+        "N",
+        "over all workers of this host (default: %(default)s)",
+    ),
+    _Flag(
+        "--threads-per-worker",
+        "threads",
+        checks.whole_number(1),
+        "N",
+        "BLAS threads; part of the job's identity: another number gives other bits "
+        "(default: %(default)s)",
+    ),
+    _Flag(
+        "--grace",
+        "grace_s",
+        checks.seconds(0),
+        "SECONDS",
+        "from SIGTERM, after which workers leave between steps, to SIGKILL (default: %(default)g)",
+    ),
+)
+_RECORDS = (
+    _Flag("--log-dir", "log_dir", checks.log_directory, "DIR", "a file for each worker's output"),
+    _Flag("--events", "events", checks.writable_file, "FILE", "what happened, as JSON lines"),
+    _Flag("--audit", "audit", checks.writable_file, "FILE", "which samples each step trained on"),
+    _Flag("--report", "report", checks.writable_file, "FILE", "steps, digests, recoveries: JSON"),
+)
+# fmt: on
+_FLAGS = {"the job and its store": _STORE, "workers": _WORKERS, "records": _RECORDS}
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that complains in one line, with a cure."""
+
+    def error(self, message: str) -> NoReturn:
+        if message.startswith("the following arguments are required"):
+            message = "expects a script to run, got none; put it after the flags"
+        # "argument --log-dir/--log_dir: expected …" says the name twice
+        raise ConfigError(re.sub(r"^argument ([^/:]+)[^:]*: ", r"\1 ", message))
+
+    def refuse(self, flag: str) -> NoReturn:
+        name = flag.partition("=")[0].replace("_", "-")
+        known = [option for action in self._actions for option in action.option_strings]
+        near = [option for option in known if option.startswith(name)]
+        near += difflib.get_close_matches(name, known, 1)
+        cure = _TORCHRUN_ONLY.get(name) or (
+            f"did you mean {near[0]}?" if near else "elastic-run --help lists them all"
+        )
+        raise ConfigError(f"{flag.partition('=')[0]} is not a flag of elastic-run; {cure}")
+
+
+class _Help(argparse.HelpFormatter):
+    """Help that shows each flag in one spelling."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        names = ", ".join(name for name in action.option_strings if "_" not in name)
+        if not names:
+            return super()._format_action_invocation(action)
+        return names if action.nargs == 0 else f"{names} {self._format_args(action, '')}"
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="elastic-run",
+        usage=_USAGE,
+        description="Train on workers that may die, join and leave at any time.",
+        epilog=_EPILOG,
+        formatter_class=_Help,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"elastic-run {__version__}")
+    for title, flags in _FLAGS.items():
+        group = parser.add_argument_group(title)
+        for flag in flags:
+            flag.add_to(group)
+    parser.set_defaults(job=None)  # to tell a job that was named
+    script = parser.add_argument_group("what to run")
+    script.add_argument("-m", "--module", action="store_true", help="the script is a module's name")
+    script.add_argument("script", help="run by each worker as python would")
+    rest = argparse.REMAINDER
+    script.add_argument("script_args", metavar="args", nargs=rest, help="the script's own")
+    return parser
