@@ -223,7 +223,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class End:
-    """Compare digests with all members and tell the agent: Formed if it must be done again."""
+    """Compare digests with all members and tell the agent: Ended, or Interrupted."""
 
     step: int
 
@@ -318,6 +318,11 @@ class Hooked:
 @dataclass(frozen=True)
 class Saved:
     """The checkpoint is written, or somebody else writes it."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """All digests are equal, and the agent knows: nobody leaves before the record says done."""
 
 
 @dataclass(frozen=True)
@@ -422,6 +427,11 @@ def _to(s: Standing, phase: Phase, *commands: Any, **changes: Any) -> Move_:
     return replace(s, phase=phase, **changes), commands
 
 
+def _go_on(s: Standing, *commands: Any) -> Move_:
+    """Remember; what the shell is doing goes on, and waiting is taken up again."""
+    return s, (*commands, Await()) if s.phase is Phase.WAITING else commands
+
+
 def _wait(s: Standing, event: Any, job: Job) -> Move_:
     return _to(s, Phase.WAITING, Await())
 
@@ -429,7 +439,7 @@ def _wait(s: Standing, event: Any, job: Job) -> Move_:
 def _on_admitted(s: Standing, event: Admitted, job: Job) -> Move_:
     """A second admission: we were outside for a while; our State is no longer the job's (M6)."""
     s = replace(s, id=event.id, min_workers=event.min_workers, lineage="", held=frozenset())
-    return s, (Await(),) if s.phase is Phase.WAITING else ()
+    return _go_on(s)
 
 
 def _on_formed(s: Standing, event: Formed, job: Job) -> Move_:
@@ -529,7 +539,8 @@ def _next_leaf(s: Standing) -> Move_:
     if s.todo:
         return _to(s, Phase.COMPUTING, Compute(s.applied + 1, s.todo[0]))
     leaves = (s.id,) if s.leaving else ()
-    flags = replace(s.flags, joins=s.candidates, leaves=leaves)
+    joins = tuple(join for join in s.candidates if join.id not in s.ids)
+    flags = replace(s.flags, joins=joins, leaves=leaves)
     return _to(s, Phase.REDUCING, Reduce(s.applied + 1, flags), flags=flags)
 
 
@@ -591,12 +602,12 @@ def _on_paused_saved(s: Standing, event: Saved, job: Job) -> Move_:
 
 
 def _on_candidates(s: Standing, event: CandidatesSeen, job: Job) -> Move_:
-    return replace(s, candidates=event.candidates), ()
+    return _go_on(replace(s, candidates=event.candidates))
 
 
 def _on_leave_asked(s: Standing, event: LeaveAsked, job: Job) -> Move_:
     s = replace(s, leaving=True)
-    return s, _save_while_paused(s, job)
+    return _go_on(s, *_save_while_paused(s, job))
 
 
 def _save_while_paused(s: Standing, job: Job) -> tuple[Any, ...]:
@@ -638,7 +649,7 @@ _ROWS: dict[Phase, dict[type, Callable[..., Move_]]] = {
     Phase.APPLYING: {Applied: _on_applied},
     Phase.HOOKING: {Hooked: _on_hooked, Interrupted: _wait},
     Phase.SAVING: {Saved: _on_saved},
-    Phase.ENDING: {Formed: _on_formed, Interrupted: _wait},
+    Phase.ENDING: {Ended: _wait, Interrupted: _wait},
     Phase.OVER: {},
 }
 TABLE: dict[tuple[Phase, type], Callable[..., Move_]] = {

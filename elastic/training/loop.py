@@ -1,0 +1,381 @@
+"""The training loop's shell: it carries out what `core.py` decides, one command at a time.
+
+Everything that takes time or touches the outside happens here: user code, collectives, files,
+the link to the agent. No decision about the protocol does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from elastic import control
+from elastic.checkpoint.storage import CheckpointDir, Offer
+from elastic.clock import monotonic
+from elastic.errors import Aborted, CheckpointError, NonFiniteError, ProtocolError, RefusedError
+from elastic.training import core, randomness, transfer
+from elastic.training.groups import AnyGroup, GroupWorld, open_group
+from elastic.training.link import Link
+from elastic.training.options import Options
+from elastic.training.recovery import RecoveryMarks
+from elastic.training.result import Result
+from elastic.training.steps import Steps
+from elastic.wire import from_json, to_json
+from elastic.world import Member
+
+__all__ = ["Loop"]
+
+
+class Loop:
+    """One worker's run of a job."""
+
+    def __init__(
+        self,
+        options: Options,
+        steps: Steps,
+        link: Link,
+        group: AnyGroup,
+        identity: dict[str, str],
+    ):
+        self.options, self.steps, self.link, self.group = options, steps, link, group
+        self.state = options.state
+        self.job = core.Job(
+            options.total_steps,
+            steps.leaf_count,
+            hooks=options.on_step is not None or options.on_epoch is not None,
+            checkpoint_every=options.checkpoint_every,
+            checkpoints=options.checkpoint_dir is not None,
+            nonfinite_is_error=options.nonfinite == "error",
+        )
+        self.world = GroupWorld()
+        self.checkpoints, self._offer = self._open_checkpoints(identity)
+        offer = (self._offer.name.step, self._offer.name.generation) if self._offer else None
+        self.standing = core.Standing(identity, offer)
+        self._group_told: control.Group | None = None
+        self._snapshot: Any = None
+        self._marks = RecoveryMarks()
+        self._ended: Result | None = None
+        self._result: Result | None = None
+        self._opened = False
+
+    def _open_checkpoints(
+        self, identity: dict[str, str]
+    ) -> tuple[CheckpointDir | None, Offer | None]:
+        if self.options.checkpoint_dir is None:
+            return None, None
+        directory = CheckpointDir(
+            self.options.checkpoint_dir, self.options.checkpoint_keep, say=_say
+        )
+        if os.environ.get(control.ENV_FRESH):
+            directory.set_aside()
+            return directory, None
+        return directory, directory.newest(identity["model"])
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def run(self) -> Result:
+        """Train to the end, through whatever happens to others."""
+        self.link.start(self._urgent)
+        self.link.send(control.Ready(self.group.address))
+        todo: deque[Any] = deque([core.Await()])
+        with randomness.restored():
+            while todo:
+                event = self._do(todo.popleft())
+                if event is not None:
+                    todo.extend(self._decide(event))
+        assert self._result is not None
+        return self._result
+
+    def _decide(self, event: Any) -> tuple[Any, ...]:
+        self.standing, commands = core.step(self.standing, event, self.job)
+        return commands
+
+    def _do(self, command: Any) -> Any:
+        handler = getattr(self, f"_do_{type(command).__name__.lower()}")
+        try:
+            return handler(command)
+        except Aborted as error:
+            self._marks.aborted(monotonic())
+            self._tell("abort", reason=str(error), peer=error.peer)
+            return core.Interrupted()
+
+    def _urgent(self, message: Any) -> None:
+        """Called from the link's thread: what must not wait until the training thread looks."""
+        if not _is_interruption(message):
+            return
+        if isinstance(message, control.Group):
+            self.group.interrupt(message.generation, message.cause)
+        else:
+            self.group.interrupt(self.standing.generation + 1, type(message).__name__)
+
+    def _tell(self, event: str, **fields: Any) -> None:
+        place = {
+            "rank": self.world.rank,
+            "world_size": self.world.size,
+            "generation": self.world.generation,
+            "step": self.standing.applied,
+        }
+        self.link.send(control.Event(event, monotonic(), place | fields))
+
+    # -- waiting -------------------------------------------------------------------------------
+
+    def _do_await(self, _: core.Await) -> Any:
+        while True:
+            message = self.link.inbox.get()
+            if isinstance(message, control.Group):
+                return self._formed(message)
+            event = self._told(message)
+            if event is not None or self._result is not None:
+                return event
+
+    def _told(self, message: Any) -> Any:
+        """Return the event that a message of the agent is for the core."""
+        if isinstance(message, control.Admission):
+            self.group.rename(message.id)
+            return core.Admitted(message.id, message.min_workers)
+        if isinstance(message, control.Candidates):
+            return core.CandidatesSeen(message.candidates)
+        if isinstance(message, control.LeaveRequest):
+            return core.LeaveAsked()
+        if isinstance(message, control.JobDone):
+            self._done(message)
+        if isinstance(message, control.JobFailed):
+            _say(f"the job has failed: {message.cause.splitlines()[0]}")
+            self._exit(1)
+        return None
+
+    def _formed(self, told: control.Group) -> core.Formed:
+        newer = [m for m in self.link.inbox.take(control.Group) if m.generation > told.generation]
+        told = max([told, *newer], key=lambda group: group.generation)
+        self._group_told = told
+        ids = tuple(member.id for member in told.members)
+        me = self.standing.id
+        rank = ids.index(me) if me in ids else -1
+        self._marks.formed(told, monotonic())
+        return core.Formed(told.generation, ids, rank, told.paused)
+
+    def _hear(self) -> None:
+        for message in self.link.inbox.take(control.Candidates, control.LeaveRequest):
+            event = self._told(message)
+            commands = self._decide(event)
+            assert not commands, "at work, the core only remembers"
+
+    def _done(self, message: control.JobDone) -> None:
+        """The record says done. Whoever has the final State returns; who comes late goes (M10)."""
+        steps, digest = message.result.get("steps"), message.result.get("digest")
+        if not self.standing.lineage or steps != self.standing.applied:
+            _say(f"the job is done: {steps} steps, digest {digest}; --fresh starts it anew")
+            self._exit(0)
+        result = self._ended or self._final()
+        if digest != result.digest:
+            raise ProtocolError(
+                f"the job ended with digest {digest}, this worker has {result.digest}"
+            )
+        self._result = result
+
+    def _exit(self, code: int) -> None:
+        self.group.close()
+        raise SystemExit(code)
+
+    # -- coming level --------------------------------------------------------------------------
+
+    def _do_meet(self, command: core.Meet) -> core.Met:
+        told = self._group_told
+        assert told is not None
+        rank = self.standing.rank
+        self.world = GroupWorld(told.generation, told.members, rank, told.cause, self.group)
+        self.group.enter(told.generation, told.members, rank)
+        blob = json.dumps(to_json(command.answer)).encode()
+        blobs = self.group.gather(blob)
+        self._tell("rendezvous", cause=told.cause, members=list(self.world.ids))
+        return core.Met(tuple(from_json(core.Answer, json.loads(blob)) for blob in blobs))
+
+    def _do_move(self, command: core.Move) -> core.Moved:
+        plan = command.plan
+        if plan.rerun and self.standing.hooked == plan.top and self._snapshot is not None:
+            self.state.restore(self._snapshot)
+        lineage = plan.lineage
+        if plan.load == self.standing.id:
+            lineage = self._load()
+        mover = transfer.Mover(self.state, self.steps, self.standing, self.world)
+        return core.Moved(mover.move(self.group, plan, lineage))
+
+    def _load(self) -> str:
+        assert self.checkpoints is not None
+        assert self._offer is not None
+        tree = self.checkpoints.load(self._offer)
+        self.state.restore(tree["state"])
+        return tree["lineage"]
+
+    def _do_sync(self, _: core.Sync) -> core.Synced:
+        self._open_audit()
+        if self.options.sync is not None:
+            self._call_hook("sync", self.options.sync, self.state, self.world)
+        self._marks.synced(monotonic())
+        self._tell("sync")
+        return core.Synced()
+
+    def _open_audit(self) -> None:
+        """The first of an agent's members opens or resumes its audit file (D2)."""
+        if self.world.local_rank != 0:
+            return
+        step, lineage = self.standing.applied, self.standing.lineage
+        if self.steps.last_line is not None:
+            self._commit(self.steps.last_line)
+        elif not self._opened:
+            plan = self.standing.plan
+            kind = "resume" if plan is not None and plan.load else "open"
+            if step > 0:
+                self._commit({kind: step, "lineage": lineage})
+        self._opened = True
+
+    # -- a step --------------------------------------------------------------------------------
+
+    def _do_compute(self, command: core.Compute) -> Any:
+        if self.link.inbox.holds(_is_interruption):
+            return core.Interrupted()  # others wait already; what is held is kept
+        step, leaf = command.step, command.leaf
+        with _placed(f"step {step} micro-batch {leaf}"):
+            computed = self.steps.compute(step, leaf, self.standing.lineage)
+        if computed.nonfinite and self.options.nonfinite == "warn":
+            _say(f"warning: the loss is not finite at {computed.nonfinite}")
+            self._tell("nonfinite", place=computed.nonfinite)
+        self._hear()
+        return computed
+
+    def _do_reduce(self, command: core.Reduce) -> core.Reduced:
+        lineage = self.standing.lineage
+        return core.Reduced(self.steps.reduce(self.group, command.step, lineage, command.flags))
+
+    def _do_apply(self, command: core.Apply) -> core.Applied:
+        result = self.steps.reduced
+        assert result is not None
+        assert result.step == command.step
+        with _placed(f"update of step {command.step}"):
+            lineage = self.steps.apply(result, self.world.generation, self.standing.lineage)
+        line = self.steps.last_line if self.world.local_rank == 0 else None
+        now = monotonic()
+        self._commit(line, now)
+        recovery = self._marks.committed(command.step, now)
+        if recovery is not None:
+            self._tell("recovery", **to_json(recovery))
+        return core.Applied(lineage)
+
+    def _commit(self, line: dict[str, Any] | None, t: float | None = None) -> None:
+        step = self.state.step
+        now = monotonic() if t is None else t
+        self.link.send(control.Committed(step, now, dict(self.state.metrics), line))
+
+    # -- between steps -------------------------------------------------------------------------
+
+    def _do_runhooks(self, command: core.RunHooks) -> core.Hooked:
+        if self.world.size > 1:
+            self._snapshot = self.state.capture(copy=True)
+        if self.options.on_step is not None:
+            self._call_hook("on_step", self.options.on_step, self.state, self.state.metrics)
+        ends_epoch = command.step % self.options.steps_per_epoch == 0
+        if self.options.on_epoch is not None and ends_epoch:
+            self._call_hook("on_epoch", self.options.on_epoch, self.state, self.world)
+        self._hear()
+        return core.Hooked()
+
+    def _call_hook(self, name: str, hook: Callable[..., Any], *arguments: Any) -> None:
+        with _placed(name), randomness.restored(), open_group(self.group):
+            hook(*arguments)
+
+    def _do_save(self, command: core.Save) -> core.Saved:
+        if self.checkpoints is not None and self._writes_for_its_host():
+            generation = self.world.generation
+            lineage, fingerprint = self.standing.lineage, self.standing.identity["model"]
+            tree = {"state": self.state.capture(copy=False), "lineage": lineage}
+            try:
+                self.checkpoints.write(command.step, generation, tree, fingerprint, lineage)
+                self._tell("checkpoint", saved=command.step)
+            except CheckpointError as error:  # training is worth more than a checkpoint
+                _say(f"warning: no checkpoint of step {command.step}: {error}")
+                self._tell("checkpoint", failed=str(error))
+        return core.Saved()
+
+    def _writes_for_its_host(self) -> bool:
+        hosts = [_host(member) for member in self.world.members]
+        return hosts.index(_host(self.world.me)) == self.world.rank
+
+    def _do_turn(self, command: core.Turn) -> None:
+        generation = self.world.generation
+        turn = control.Boundary(generation, command.step, command.joins, command.leaves)
+        self.link.send(turn)
+
+    def _do_end(self, command: core.End) -> core.Ended:
+        result = self._final()
+        mine = [result.digest, result.state_digest]
+        every = [json.loads(blob) for blob in self.group.gather(json.dumps(mine).encode())]
+        for rank, digests in enumerate(every):
+            if digests != mine:
+                raise ProtocolError(
+                    f"rank {rank} ends with digest {digests[0]}, rank {self.world.rank} with "
+                    f"{result.digest}: their bits have drifted apart"
+                )
+        fields = {"steps": result.steps, "digest": result.digest}
+        fields |= {"state_digest": result.state_digest, "metrics": result.metrics}
+        self.link.send(control.Finished(self.world.generation, fields))
+        self._ended = result
+        return core.Ended()
+
+    def _final(self) -> Result:
+        return Result(
+            self.standing.applied,
+            self.world,
+            dict(self.state.metrics),
+            self.state.digest(),
+            self.state.state_digest(),
+        )
+
+    # -- going ---------------------------------------------------------------------------------
+
+    def _do_quit(self, _: core.Quit) -> None:
+        self._tell("leave")
+        self._exit(control.EXIT_DONE)
+
+    def _do_refuse(self, command: core.Refuse) -> None:
+        self.group.close()
+        raise RefusedError(command.reason)
+
+    def _do_fail(self, command: core.Fail) -> None:
+        error = NonFiniteError(
+            f"the loss is not finite at {', '.join(command.places)} and nonfinite='error'; "
+            "lower the learning rate, clip gradients, or look at that data"
+        )
+        error.elastic_place = command.places[0]  # type: ignore[attr-defined]
+        raise error
+
+
+@contextmanager
+def _placed(place: str) -> Iterator[None]:
+    """Mark an exception of user code with where it was raised: the second there fails the job."""
+    try:
+        yield
+    except Aborted:
+        raise
+    except Exception as error:
+        error.elastic_place = place  # type: ignore[attr-defined]
+        raise
+
+
+def _is_interruption(message: Any) -> bool:
+    """Whether the group that this worker computes for is no more."""
+    if isinstance(message, control.Group):
+        return not message.planned
+    return isinstance(message, (control.Admission, control.JobFailed, control.JobDone))
+
+
+def _host(member: Member) -> str:
+    return member.address.rpartition(":")[0]
+
+
+def _say(text: str) -> None:
+    print(f"elastic: {text}", file=sys.stderr, flush=True)

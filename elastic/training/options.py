@@ -1,0 +1,145 @@
+"""What a user asks of `elastic.train`, checked before anything begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elastic.data import DataLoader
+from elastic.errors import ConfigError
+from elastic.tensor.optim import Optimizer
+from elastic.tensor.optim.lr_scheduler import LRScheduler
+from elastic.training.state import State
+
+__all__ = ["Options", "make_options"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The arguments of `elastic.train`, complete and consistent."""
+
+    state: State
+    loader: DataLoader
+    train_step: Callable[[State, Any], Any]
+    update: Callable[[State], None]
+    sync: Callable[..., Any] | None
+    on_step: Callable[..., Any] | None
+    on_epoch: Callable[..., Any] | None
+    total_steps: int
+    steps_per_epoch: int
+    checkpoint_dir: Path | None
+    checkpoint_every: int
+    checkpoint_keep: int
+    nonfinite: str
+
+
+def make_options(
+    state: State,
+    train_step: Callable[[State, Any], Any],
+    *,
+    epochs: int | None,
+    steps: int | None,
+    update: Callable[[State], None] | None,
+    scheduler_every: str | None,
+    checkpoint_dir: str | Path | None,
+    checkpoint_every: int | None,
+    checkpoint_keep: int,
+    nonfinite: str,
+    **hooks: Callable[..., Any] | None,
+) -> Options:
+    """Return the options. Raises ConfigError for what does not fit together."""
+    _check_callables({"train_step": train_step, "update": update, **hooks})
+    if not isinstance(state, State):
+        raise ConfigError(f"train expects an elastic.State, got {type(state).__name__}")
+    _one_of("nonfinite", nonfinite, ("warn", "error"))
+    loader = find_loader(state)
+    loader.check_elastic()
+    per_epoch = loader.steps_per_epoch
+    for name, value in {
+        "checkpoint_every": checkpoint_every,
+        "checkpoint_keep": checkpoint_keep,
+    }.items():
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} expects at least 1, got {value}")
+    return Options(
+        state,
+        loader,
+        train_step,
+        update or default_update(state, scheduler_every, per_epoch),
+        hooks.get("sync"),
+        hooks.get("on_step"),
+        hooks.get("on_epoch"),
+        _total_steps(epochs, steps, per_epoch),
+        per_epoch,
+        None if checkpoint_dir is None else Path(checkpoint_dir),
+        per_epoch if checkpoint_every is None else checkpoint_every,
+        checkpoint_keep,
+        nonfinite,
+    )
+
+
+def _check_callables(functions: dict[str, Any]) -> None:
+    for name, function in functions.items():
+        if isinstance(function, (list, tuple)):
+            raise ConfigError(
+                f"{name} expects one function, got a list: several phases a step are not built "
+                "yet; do them in one train_step and one update"
+            )
+        if function is not None and not callable(function):
+            raise ConfigError(f"{name} expects a function, got {type(function).__name__}")
+
+
+def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name} expects one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def _total_steps(epochs: int | None, steps: int | None, per_epoch: int) -> int:
+    if (epochs is None) == (steps is None):
+        raise ConfigError("train expects either epochs= or steps=, so that all know the end")
+    total = steps if steps is not None else (epochs or 0) * per_epoch
+    if total < 1:
+        raise ConfigError(f"train expects at least one step, got epochs={epochs}, steps={steps}")
+    return total
+
+
+def find_loader(state: State) -> DataLoader:
+    """Return the loader that training consumes: the only one in State, or that named `loader`."""
+    loaders = {name: part for name, part in state.parts() if isinstance(part, DataLoader)}
+    if len(loaders) == 1:
+        return next(iter(loaders.values()))
+    if "loader" in loaders:
+        return loaders["loader"]
+    found = ", ".join(loaders) or "none"
+    raise ConfigError(
+        f"State expects one DataLoader to train on, got {found}; name it: State(…, loader=…)"
+    )
+
+
+def default_update(
+    state: State, scheduler_every: str | None, steps_per_epoch: int
+) -> Callable[[State], None]:
+    """Return the default `update`: every optimizer steps and zeroes its gradients (U3)."""
+    optimizers = [part for _, part in state.parts() if isinstance(part, Optimizer)]
+    schedulers = [part for _, part in state.parts() if isinstance(part, LRScheduler)]
+    if not optimizers:
+        raise ConfigError("State expects an optimizer, or train an update= of your own")
+    if schedulers and scheduler_every is None:
+        raise ConfigError(
+            "State has a scheduler: say scheduler_every='step' or 'epoch', or give an update="
+        )
+    if scheduler_every is not None:
+        _one_of("scheduler_every", scheduler_every, ("step", "epoch"))
+    period = steps_per_epoch if scheduler_every == "epoch" else 1
+
+    def update(state: State) -> None:
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        if (state.step + 1) % period == 0:
+            for scheduler in schedulers:
+                scheduler.step()
+
+    return update

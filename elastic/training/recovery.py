@@ -1,0 +1,44 @@
+"""The marks of time along one recovery, as a worker sees them. CLOCK_MONOTONIC, seconds."""
+
+from __future__ import annotations
+
+from elastic.control import Group
+from elastic.telemetry.recovery import Marks, Recovery
+
+__all__ = ["RecoveryMarks"]
+
+
+class RecoveryMarks:
+    """Collects when a loss was seen, decided, told, synced and made good."""
+
+    def __init__(self) -> None:
+        self._aborted = 0.0
+        self._group: Group | None = None
+        self._told = self._synced = 0.0
+
+    def aborted(self, now: float) -> None:
+        """A collective ended early: usually the first sign that this worker has."""
+        self._aborted = self._aborted or now
+
+    def formed(self, group: Group, now: float) -> None:
+        """A generation was told; losses that follow each other are one recovery."""
+        if group.lost:
+            self._group = self._group or group
+            self._told = now
+        elif self._group is None:
+            self._aborted = 0.0
+
+    def synced(self, now: float) -> None:
+        """All are level and `sync` has returned."""
+        self._synced = now
+
+    def committed(self, step: int, now: float) -> Recovery | None:
+        """Return the recovery that this step ends, if one was under way."""
+        group, self._group = self._group, None
+        aborted, self._aborted = self._aborted, 0.0
+        if group is None:
+            return None
+        lost = min(t for t in (group.first_sign, aborted, self._told) if t)
+        decided = group.decided or max(aborted, lost)
+        marks = Marks(lost, decided, self._told, self._synced, now)
+        return Recovery.of(step, group.cause, group.lost, marks)
