@@ -338,9 +338,11 @@ def _channel_options(settings: StoreSettings) -> list[tuple[str, int]]:
         ("grpc.initial_reconnect_backoff_ms", ms(settings.reconnect_s)),
         ("grpc.max_reconnect_backoff_ms", ms(settings.reconnect_s)),
         ("grpc.min_reconnect_backoff_ms", ms(settings.connect_timeout_s)),
-        # A host that vanished without a word must not leave a watch waiting for ever.
+        # A host that vanished without a word must not leave a watch waiting for ever. An answer
+        # is awaited by the first of these two in older releases of gRPC, by the second in newer.
         ("grpc.keepalive_time_ms", ms(settings.keepalive_s)),
         ("grpc.keepalive_timeout_ms", ms(settings.timeout_s)),
+        ("grpc.http2.ping_timeout_ms", ms(settings.timeout_s)),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
         ("grpc.enable_http_proxy", 0),  # the store is near; an http_proxy is for the web
