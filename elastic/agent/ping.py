@@ -1,0 +1,245 @@
+"""May this member be dead? Its agent answers for it (PROTOCOL M6).
+
+A connection that broke, a timeout and a lost lease are only suspicions: a Python thread can starve
+for a second. `probe` turns one into a verdict within a second; `PingServer` is the agent's side.
+
+On the wire: one JSON line each, over TCP, bytes in hex. Each side proves that it knows the job's
+token by an HMAC of what the other chose: the token never travels, and a stranger achieves nothing,
+whether he asks or answers in an agent's place.
+
+    agent   {"nonce": N}
+    asker   {"nonce": M, "member": id, "proof": HMAC(token, "ask", N, M, id)}
+    agent   {"answer": {...}, "proof": HMAC(token, "answer", M, answer)}
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import json
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from elastic.clock import monotonic
+
+__all__ = ["Answer", "PingServer", "Verdict", "probe"]
+
+MAX_LINE_BYTES = 4096
+_MAX_WORDS = 500
+_SERVE_TIMEOUT_S = 1.0
+_MAX_ASKERS = 32
+"""More at once are hung up on: they can ask again."""
+
+# A client's first words in HTTP/2 (RFC 9113, section 3.4), which any gRPC server answers.
+_HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+
+Answer = dict[str, Any]
+"""`alive` (bool), and for people `state` (of the process) and `activity` or `reason` (words)."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a member is dead, and how we know."""
+
+    dead: bool
+    reason: str
+
+
+class _Silence(Exception):
+    """Nothing that counts as an answer: no connection, no time, no proof."""
+
+
+def _proof(token: str, *parts: str) -> str:
+    # JSON keeps the parts apart: ("ab", "c") must not sign as ("a", "bc")
+    return hmac.new(token.encode(), json.dumps(parts).encode(), "sha256").hexdigest()
+
+
+class _Lines:
+    """JSON lines over a socket, bounded in size and, all together, in time."""
+
+    def __init__(self, sock: socket.socket, deadline: float):
+        self._sock = sock
+        self._deadline = deadline
+        self._buffer = b""
+
+    def send(self, body: dict[str, Any]) -> None:
+        self._sock.settimeout(_left(self._deadline))
+        self._sock.sendall(json.dumps(body).encode() + b"\n")
+
+    def receive(self) -> dict[str, Any]:
+        """Return the next object.
+
+        Raises:
+            _Silence: it did not come in time, was too long, or was none.
+        """
+        while b"\n" not in self._buffer:
+            self._sock.settimeout(_left(self._deadline))
+            chunk = self._sock.recv(MAX_LINE_BYTES)
+            self._buffer += chunk
+            if not chunk or len(self._buffer) > MAX_LINE_BYTES:
+                raise _Silence("hung up" if not chunk else "said too much")
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        try:
+            body = json.loads(line)
+        except (ValueError, RecursionError):
+            raise _Silence("spoke no JSON") from None
+        if not isinstance(body, dict):
+            raise _Silence("spoke no JSON object")
+        return body
+
+
+def _left(deadline: float) -> float:
+    left = deadline - monotonic()
+    if left <= 0:
+        raise TimeoutError("timed out")
+    return left
+
+
+class PingServer:
+    """Answers for the workers of this agent, in threads of its own, until it is closed.
+
+    `answer(member_id)` is called in those threads; for a member that it does not know it says
+    `{"alive": False, "reason": …}`.
+    """
+
+    def __init__(self, bind: str, token: str, answer: Callable[[str], Answer]):
+        family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+        self._socket = socket.create_server((bind, 0), family=family, backlog=128)
+        self._token = token
+        self._answer = answer
+        self._askers = threading.BoundedSemaphore(_MAX_ASKERS)
+        self._closing = threading.Event()
+        port = self._socket.getsockname()[1]
+        self.address = f"[{bind}]:{port}" if ":" in bind else f"{bind}:{port}"
+        self._thread = threading.Thread(target=self._accept, name="elastic-ping", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening; whoever asks from now on is refused."""
+        self._closing.set()
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread in accept
+        self._socket.close()
+        self._thread.join(_SERVE_TIMEOUT_S)
+
+    def _accept(self) -> None:
+        while not self._closing.is_set():
+            try:
+                asker, _ = self._socket.accept()
+            except OSError:  # closed; or too many files are open, which passes
+                self._closing.wait(0.05)
+                continue
+            if self._askers.acquire(blocking=False):
+                threading.Thread(target=self._serve, args=(asker,), daemon=True).start()
+            else:
+                asker.close()
+
+    def _serve(self, asker: socket.socket) -> None:
+        try:
+            with asker, contextlib.suppress(OSError, _Silence):
+                self._reply(_Lines(asker, monotonic() + _SERVE_TIMEOUT_S))
+        finally:
+            self._askers.release()
+
+    def _reply(self, lines: _Lines) -> None:
+        nonce = secrets.token_hex(16)
+        lines.send({"nonce": nonce})
+        asked = lines.receive()
+        theirs, member = str(asked.get("nonce")), str(asked.get("member"))
+        proof = _proof(self._token, "ask", nonce, theirs, member)
+        if not hmac.compare_digest(proof.encode(), str(asked.get("proof")).encode()):
+            return  # a stranger learns nothing, not even that
+        answer = {key: _short(value) for key, value in self._answer(member).items()}
+        signed = _proof(self._token, "answer", theirs, json.dumps(answer, sort_keys=True))
+        lines.send({"answer": answer, "proof": signed})
+
+
+def _short(value: Any) -> Any:
+    return value[:_MAX_WORDS] if isinstance(value, str) else value
+
+
+def probe(
+    worker_address: str,
+    agent_address: str,
+    member_id: str,
+    token: str,
+    timeout_s: float = 0.3,
+) -> Verdict:
+    """Return the verdict on a suspected member, within about three times `timeout_s`.
+
+    Dead is who refuses the connection, whom its own agent calls dead, or who is silent like its
+    agent.
+    """
+    if _refuses(worker_address, timeout_s):
+        return Verdict(True, f"{worker_address} refuses the connection")
+    try:
+        answer = _ask(agent_address, member_id, token, timeout_s)
+    except (OSError, _Silence) as error:
+        why = f"its agent {agent_address} is silent ({error})"
+        return _silent_agent(worker_address, why, timeout_s)
+    return _by_its_agent(answer)
+
+
+def _by_its_agent(answer: Answer) -> Verdict:
+    said = [str(answer[key]) for key in ("reason", "activity") if answer.get(key)]
+    if answer.get("state"):
+        said.insert(0, f"process state {answer['state']}")
+    details = f": {', '.join(said)}" if said else ""
+    alive = answer.get("alive") is True
+    return Verdict(not alive, f"its agent says it is {'alive' if alive else 'dead'}{details}")
+
+
+def _silent_agent(worker_address: str, why: str, timeout_s: float) -> Verdict:
+    if _speaks(worker_address, timeout_s):
+        return Verdict(False, f"{why}, but the worker itself answers at {worker_address}")
+    return Verdict(True, f"{why}, and so is the worker at {worker_address} for {timeout_s:g} s")
+
+
+def _connect(address: str, deadline: float) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535:
+        raise OSError(f"{address!r} is no host:port")
+    return socket.create_connection((host.strip("[]"), int(port)), timeout=_left(deadline))
+
+
+def _refuses(address: str, timeout_s: float) -> bool:
+    try:
+        _connect(address, monotonic() + timeout_s).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:  # no route, no time: that proves nothing of the process
+        return False
+    return False
+
+
+def _speaks(address: str, timeout_s: float) -> bool:
+    """Return whether a gRPC server answers there: its event loop runs without Python's threads."""
+    deadline = monotonic() + timeout_s
+    try:
+        with _connect(address, deadline) as sock:
+            sock.sendall(_HTTP2_HELLO)
+            sock.settimeout(_left(deadline))
+            return bool(sock.recv(1))
+    except OSError:
+        return False
+
+
+def _ask(address: str, member_id: str, token: str, timeout_s: float) -> Answer:
+    deadline = monotonic() + timeout_s
+    with _connect(address, deadline) as sock:
+        lines = _Lines(sock, deadline)
+        nonce, theirs = secrets.token_hex(16), str(lines.receive().get("nonce"))
+        proof = _proof(token, "ask", theirs, nonce, member_id)
+        lines.send({"nonce": nonce, "member": member_id, "proof": proof})
+        said = lines.receive()
+    answer = said.get("answer")
+    signed = _proof(token, "answer", nonce, json.dumps(answer, sort_keys=True))
+    if not isinstance(answer, dict) or not hmac.compare_digest(
+        signed.encode(), str(said.get("proof")).encode()
+    ):
+        raise _Silence("cannot prove that it is of this job")
+    return answer
