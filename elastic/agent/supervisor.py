@@ -134,7 +134,7 @@ class Supervisor:
         on_message: Callable[[Worker, Any], None],
         on_exit: Callable[[Worker], None],
     ):
-        self._settings = settings
+        self.settings = settings
         self._selector = selector
         self._logs = logs
         self._on_message = on_message
@@ -177,7 +177,7 @@ class Supervisor:
             self._bury(worker)
 
     def _start(self, local_rank: int, control_fd: int) -> subprocess.Popen[bytes]:
-        asked = self._settings
+        asked = self.settings
         place = {"local_rank": local_rank, "agent_pid": os.getpid(), "control_fd": control_fd}
         bootstrap = [sys.executable, "-u", "-m", "elastic.agent.bootstrap"]
         script = ["-m", asked.script] if asked.module else [asked.script]

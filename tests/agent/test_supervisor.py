@@ -200,7 +200,7 @@ def test_close_leaves_nobody(job):
 def test_a_module_runs_too(tmp_path, console, monkeypatch):
     monkeypatch.chdir(tmp_path)
     job = Job(tmp_path, console)
-    job.supervisor._settings = AgentSettings("train", ("a", "-m"), module=True)
+    job.supervisor.settings = AgentSettings("train", ("a", "-m"), module=True)
     worker = job.spawn("say('ran', args=sys.argv[1:])")
     assert job.hear("ran") == {"args": ["a", "-m"]}
     job.run_to_exit(worker)
