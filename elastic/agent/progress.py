@@ -1,53 +1,74 @@
-"""What a person at the terminal sees of a run: a line every few seconds, and one a recovery. Pure.
+"""What a person at the terminal sees of a run: a line every few seconds, and one a recovery.
 
-Plain lines, which survive pipes, logs and `grep`.
+Plain lines, which survive pipes, logs and `grep`. Time is that of the messages: nothing here waits.
 """
 
 from __future__ import annotations
 
-from elastic.control import Committed
+from collections.abc import Callable
+
+from elastic.control import Committed, Group
 from elastic.telemetry.recovery import Recovery
 
-__all__ = ["Progress", "recovery_line"]
+__all__ = ["Progress"]
 
 
 class Progress:
-    """Knows when a committed step is worth a line: the first one, then one every few seconds.
+    """Says how the run goes, through `say(line)`."""
 
-    Time is that of the messages, so a run that stands still says nothing.
-    """
-
-    def __init__(self, every_s: float = 2.0):
+    def __init__(self, say: Callable[[str], None], every_s: float = 5.0):
+        self._say = say
         self._every_s = every_s
-        self._last: Committed | None = None
+        self._world_size = 0
+        self._step = -1
+        self._said: tuple[int, float] | None = None
+        """The step and time of the last line."""
+        self._recovered: set[tuple[int, str]] = set()
 
-    def line(self, message: Committed, world_size: int) -> str | None:
-        """Return the line for this step, or None if the last one is not long enough ago."""
-        before, since_s = self._last, 0.0
-        if before is not None:
-            since_s = message.t - before.t
-            # the other workers of this host tell of the same steps
-            if message.step <= before.step or since_s < self._every_s:
-                return None
-        self._last = message
-        numbers = "".join(f", {name} {value:.4g}" for name, value in message.metrics.items())
-        rate = f", {(message.step - before.step) / since_s:.1f} steps/s" if before else ""
-        plural = "" if world_size == 1 else "s"
-        return f"step {message.step}{numbers}, {world_size} worker{plural}{rate}"
+    def grouped(self, group: Group) -> None:
+        """Tell of a new generation."""
+        self._world_size = len(group.members)
+        pause = "; paused: fewer than the minimum" if group.paused else ""
+        workers = _workers(self._world_size)
+        self._say(f"generation {group.generation}: {workers} ({group.cause}){pause}")
+
+    def committed(self, message: Committed) -> None:
+        """Tell of a committed step, if the last line is long enough ago."""
+        if message.step <= self._step:  # another worker of this host said so
+            return
+        self._step = message.step
+        if self._said is None:
+            self._line(message, "")
+        elif message.t - self._said[1] >= self._every_s:
+            step, t = self._said
+            self._line(message, f"  {(message.step - step) / (message.t - t):.1f} steps/s")
+
+    def recovered(self, recovery: Recovery) -> None:
+        """Tell of a recovery with its phases, once for all workers of this host."""
+        key = (recovery.step, recovery.cause)
+        if key in self._recovered:
+            return
+        self._recovered.add(key)
+        phases = (
+            ("detect", recovery.detect_s),
+            ("rendezvous", recovery.rendezvous_s),
+            ("sync", recovery.sync_s),
+            ("first step", recovery.first_step_s),
+        )
+        told = ", ".join(f"{name} {_ms(seconds)}" for name, seconds in phases)
+        total = _ms(recovery.total_s)
+        self._say(f"recovered at step {recovery.step} in {total} ({told}): {recovery.cause}")
+
+    def _line(self, message: Committed, speed: str) -> None:
+        self._said = (message.step, message.t)
+        loss = message.metrics.get("loss")
+        shown = "" if loss is None else f"  loss {loss:.4g}"
+        self._say(f"step {message.step}{shown}  {_workers(self._world_size)}{speed}")
 
 
-def recovery_line(recovery: Recovery) -> str:
-    """Return the line for a recovery, with its phases in milliseconds."""
-    phases = (
-        ("detect", recovery.detect_s),
-        ("rendezvous", recovery.rendezvous_s),
-        ("sync", recovery.sync_s),
-        ("first step", recovery.first_step_s),
-    )
-    told = ", ".join(f"{name} {_ms(duration_s)}" for name, duration_s in phases)
-    total = _ms(recovery.total_s)
-    return f"recovered at step {recovery.step} in {total} ({told}): {recovery.cause}"
+def _workers(count: int) -> str:
+    return f"{count} worker" if count == 1 else f"{count} workers"
 
 
-def _ms(duration_s: float) -> str:
-    return f"{duration_s * 1000:.0f} ms"
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"

@@ -3,87 +3,108 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+from elastic.control import Committed, Event, Finished
 from elastic.telemetry.recovery import Recovery, goodput
 from elastic.wire import from_json, to_json
 
-__all__ = ["RunReport", "recovery_in", "write_report"]
+__all__ = ["RunReport", "recovery_in"]
+
+_RECOVERY_FIELDS = tuple(field.name for field in dataclasses.fields(Recovery))
 
 
-def recovery_in(fields: dict[str, Any]) -> Recovery | None:
-    """Return the recovery that a worker's event tells of, among others of its fields.
-
-    None if it tells of none: a worker of another version, whose words stand in the event log.
-    """
-    known = {name: fields[name] for name in Recovery.__dataclass_fields__ if name in fields}
+def recovery_in(event: Event) -> Recovery | None:
+    """Return the recovery that a worker tells of, or None if the event is another."""
+    if event.event != "recovery":
+        return None
+    fields = {name: event.fields[name] for name in _RECOVERY_FIELDS if name in event.fields}
     try:
-        return from_json(Recovery, known)
-    except ValueError:
+        return from_json(Recovery, fields)
+    except ValueError:  # a worker of another version; its words stand in the event log
         return None
 
 
 class RunReport:
-    """Collects what the report needs. Times `t` are on CLOCK_MONOTONIC."""
+    """Collects what happened, as this agent's workers tell it."""
 
     def __init__(self) -> None:
-        self._started_t: float | None = None
+        self._steps = 0
+        self._first_t: float | None = None
+        self._last_t = 0.0
+        self._result: dict[str, Any] = {}
         self._world_sizes: list[int] = []
         self._recoveries: dict[tuple[int, str], Recovery] = {}
+        self._audit: str | None = None
 
-    def grouped(self, world_size: int, t: float) -> None:
-        """Note a new generation; with the first one the run begins."""
-        if self._started_t is None:
-            self._started_t = t
+    def observe(self, message: Any) -> None:
+        """Take what a message of a worker says for the report, if anything."""
+        if isinstance(message, Committed):
+            self._committed(message)
+        elif isinstance(message, Finished):
+            self.finished(message.result)
+        elif isinstance(message, Event):
+            self._recovered(recovery_in(message))
+
+    def grouped(self, world_size: int) -> None:
+        """Note a new generation."""
         self._world_sizes.append(world_size)
 
-    def recovered(self, recovery: Recovery) -> bool:
-        """Note a recovery, and return whether it is news.
+    def finished(self, result: dict[str, Any]) -> None:
+        """Note the job's result: the worker's, or the record's for who came late."""
+        self._result = result
 
-        Each worker of this agent tells of the same one; the slowest account is kept.
+    def audited(self, verdict: str) -> None:
+        """Note what the verifier says of this agent's audit file."""
+        self._audit = verdict
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report; what is not known is null."""
+        lost_s = sum(recovery.total_s for recovery in self._recoveries.values())
+        total_s = self._last_t - (self._first_t or self._last_t)
+        return {
+            "steps": self._result.get("steps", self._steps),
+            "digest": self._result.get("digest"),
+            "state_digest": self._result.get("state_digest"),
+            "world_sizes": self._world_sizes,
+            "recoveries": [to_json(each) for each in self._recoveries.values()],
+            "goodput": goodput(total_s, lost_s),
+            "audit": self._audit,
+        }
+
+    def write(self, path: Path) -> None:
+        """Put the report at `path`, whole or not at all.
+
+        Raises:
+            OSError: it cannot be written; a report that was there before still is.
         """
+        text = json.dumps(self.to_json(), indent=2) + "\n"
+        target = path.resolve()
+        if (
+            target.exists() and not target.is_file()
+        ):  # /dev/stdout: nothing to put a file in place of
+            target.write_text(text)
+            return
+        _replace(target, text)
+
+    def _committed(self, message: Committed) -> None:
+        if self._first_t is None:
+            self._first_t = message.t
+        self._steps = max(self._steps, message.step)
+        self._last_t = max(self._last_t, message.t)
+
+    def _recovered(self, recovery: Recovery | None) -> None:
+        """Keep the slowest account: each worker here tells of the same recovery."""
+        if recovery is None:
+            return
         key = (recovery.step, recovery.cause)
         known = self._recoveries.get(key)
         if known is None or recovery.total_s > known.total_s:
             self._recoveries[key] = recovery
-        return known is None
-
-    def summary(
-        self, result: dict[str, Any] | None, step: int, audit: str | None, t: float
-    ) -> dict[str, Any]:
-        """Return the report; what is not known is null.
-
-        `result` is the job's, if it is done; else `step` is how far this agent's workers came.
-        `audit` is the verifier's verdict, if there is one.
-        """
-        done = result or {}
-        total_s = 0.0 if self._started_t is None else t - self._started_t
-        lost_s = sum(recovery.total_s for recovery in self._recoveries.values())
-        return {
-            "steps": done.get("steps", step),
-            "digest": done.get("digest"),
-            "state_digest": done.get("state_digest"),
-            "world_sizes": list(self._world_sizes),
-            "recoveries": [to_json(recovery) for recovery in self._recoveries.values()],
-            "goodput": goodput(total_s, lost_s),
-            "audit": audit,
-        }
-
-
-def write_report(path: Path, report: dict[str, Any]) -> None:
-    """Put the report at `path`, whole or not at all.
-
-    Raises:
-        OSError: it cannot be written; a report that was there before still is.
-    """
-    text = json.dumps(report, indent=2) + "\n"
-    if path.exists() and not path.is_file():  # /dev/stdout, say: nothing to be replaced
-        path.write_text(text)
-    else:
-        _replace(path.resolve(), text)
 
 
 def _replace(target: Path, text: str) -> None:

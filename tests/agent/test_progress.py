@@ -2,48 +2,69 @@
 
 from __future__ import annotations
 
-from elastic.agent.progress import Progress, recovery_line
-from elastic.control import Committed
+import pytest
+
+from elastic.agent.progress import Progress
+from elastic.control import Committed, Group
 from elastic.telemetry.recovery import Recovery
+from elastic.world import Member
+
+RECOVERY = Recovery(5, "m2 was killed by SIGKILL", ("m2",), 0.012, 0.055, 0.04, 0.103, 0.21)
 
 
-def lines(messages, world_size=4, **how):
-    progress = Progress(**how)
-    said = [progress.line(message, world_size) for message in messages]
-    return [line for line in said if line is not None]
+@pytest.fixture
+def said():
+    return []
 
 
-def test_steps_are_a_line_every_few_seconds():
-    steps = [Committed(n, t=100 + n / 2, metrics={"loss": 1 / n}) for n in range(1, 25)]
-    assert lines(steps, every_s=5) == [
-        "step 1, loss 1, 4 workers",
-        "step 11, loss 0.09091, 4 workers, 2.0 steps/s",
-        "step 21, loss 0.04762, 4 workers, 2.0 steps/s",
+@pytest.fixture
+def progress(said):
+    return Progress(said.append, every_s=5)
+
+
+def group(size, **more):
+    return Group(2, tuple(Member(f"m{n}") for n in range(size)), "m9 is gone", **more)
+
+
+def test_a_generation_is_a_line(progress, said):
+    progress.grouped(group(3))
+    progress.grouped(group(1, paused=True))
+    assert said == [
+        "generation 2: 3 workers (m9 is gone)",
+        "generation 2: 1 worker (m9 is gone); paused: fewer than the minimum",
     ]
 
 
-def test_the_workers_of_a_host_are_one_voice():
-    assert lines([Committed(1, t=0.0), Committed(1, t=9.0)]) == ["step 1, 4 workers"]
+def test_steps_are_a_line_every_few_seconds(progress, said):
+    progress.grouped(group(4))
+    said.clear()
+    for step in range(1, 25):
+        progress.committed(Committed(step, t=100 + step / 2, metrics={"loss": 1 / step}))
+    assert said == [
+        "step 1  loss 1  4 workers",
+        "step 11  loss 0.09091  4 workers  2.0 steps/s",
+        "step 21  loss 0.04762  4 workers  2.0 steps/s",
+    ]
 
 
-def test_a_worker_that_lags_takes_nothing_back():
-    messages = [Committed(8, t=0.0), Committed(7, t=9.0), Committed(9, t=9.5)]
-    assert lines(messages)[1:] == ["step 9, 4 workers, 0.1 steps/s"]
+def test_the_workers_of_a_host_are_one_voice(progress, said):
+    progress.committed(Committed(1, t=0.0))
+    progress.committed(Committed(1, t=9.0))
+    progress.recovered(RECOVERY)
+    progress.recovered(RECOVERY)
+    assert len(said) == 2
 
 
-def test_metrics_of_any_value_and_a_world_of_one():
-    message = Committed(2, t=9.0, metrics={"loss": float("nan"), "accuracy": 0.5})
-    assert lines([message], world_size=1) == ["step 2, loss nan, accuracy 0.5, 1 worker"]
+def test_a_step_without_a_loss_and_a_loss_that_is_nan(progress, said):
+    progress.committed(Committed(1, t=0.0))
+    progress.committed(Committed(2, t=9.0, metrics={"loss": float("nan")}))
+    assert said[0] == "step 1  0 workers"
+    assert "loss nan" in said[1]
 
 
-def test_two_steps_at_one_time_are_no_division_by_zero():
-    messages = [Committed(1, t=0.0), Committed(2, t=0.0)]
-    assert len(lines(messages)) == 1
-
-
-def test_a_recovery_is_a_line_with_its_phases():
-    recovery = Recovery(5, "m2 was killed by SIGKILL", ("m2",), 0.012, 0.055, 0.04, 0.103, 0.21)
-    assert recovery_line(recovery) == (
+def test_a_recovery_is_a_line_with_its_phases(progress, said):
+    progress.recovered(RECOVERY)
+    assert said == [
         "recovered at step 5 in 210 ms (detect 12 ms, rendezvous 55 ms, sync 40 ms, "
         "first step 103 ms): m2 was killed by SIGKILL"
-    )
+    ]
