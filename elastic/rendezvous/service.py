@@ -76,6 +76,8 @@ class Rendezvous:
         self.keys = Keys(site.job)
         self._deliver, self._probe = deliver, probe
         self.standing = core.Standing(site.agent)
+        self.record: Record | None = None
+        """The record as it was at the start."""
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._wake_at: float | None = None
         self._relist_at = 0.0
@@ -95,8 +97,10 @@ class Rendezvous:
             AuthError: another token made this job.
         """
         self._check_token()
+        listed = self._listed()
+        self.record = listed.record
+        self._step(listed)
         self._thread.start()
-        self.post(self._listed())
 
     def post(self, event: Any) -> None:
         """Give the core an event; from any thread."""

@@ -1,0 +1,453 @@
+"""One `elastic-run`: the loop that joins the workers of this host with the rendezvous of the job.
+
+All but the rendezvous and the ping server happens in the main thread, under one selector: what
+workers say and how they end, signals, and what the rendezvous delivers. What is decided here is
+only the agent's own: when a dead worker is started again, and when all is over.
+"""
+
+from __future__ import annotations
+
+import secrets
+import selectors
+import signal
+import socket
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from elastic import control
+from elastic.agent.cli import EXIT_DONE, EXIT_FAILED, EXIT_STORE
+from elastic.agent.embedded_etcd import EmbeddedEtcd
+from elastic.agent.evidence import Evidence
+from elastic.agent.logs import Console, Logs
+from elastic.agent.ping import PingServer, probe
+from elastic.agent.restart import RestartPolicy, Restarts, after_exit, after_success
+from elastic.agent.settings import AgentSettings
+from elastic.agent.supervisor import Supervisor, Worker
+from elastic.clock import monotonic
+from elastic.errors import AuthError, ConfigError, StoreUnavailable
+from elastic.rendezvous import commands as do
+from elastic.rendezvous import events as ev
+from elastic.rendezvous.etcd_store import EtcdStore
+from elastic.rendezvous.record import DONE, FAILED
+from elastic.rendezvous.service import Rendezvous, Site, forget_job
+from elastic.rendezvous.settings import Settings
+from elastic.telemetry.channel import ChannelClosed
+from elastic.world import Member, World
+
+__all__ = ["run"]
+
+_END_S = 30.0
+"""How long workers may take to end by themselves once the job is over: the user's code after
+`elastic.train` runs then."""
+
+
+def run(settings: AgentSettings) -> int:
+    """Return the exit code of `elastic-run`, when all is over and nothing is left behind."""
+    with ExitStack() as stack:
+        console = Console.of_this_process()
+        stack.callback(console.close)
+        try:
+            agent = Agent(settings, console, stack)
+            return agent.run()
+        except StoreUnavailable as error:
+            console.err(f"elastic-run: {error}; is etcd running there? (--rdzv-endpoint)")
+            return EXIT_STORE
+        except (AuthError, ConfigError) as error:
+            console.err(f"elastic-run: {error}")
+            return EXIT_FAILED
+
+
+class Agent:
+    """The workers of one host and their part in the job."""
+
+    def __init__(self, settings: AgentSettings, console: Console, stack: ExitStack):
+        self.settings, self.console, self._stack = settings, console, stack
+        self.evidence = Evidence(settings, lambda line: console.out(f"elastic-run: {line}"))
+        self.selector = stack.enter_context(selectors.DefaultSelector())
+        self._inbox: deque[Any] = deque()
+        self._timers: list[tuple[float, Callable[[], None]]] = []
+        self._ids: dict[Worker, str] = {}
+        self._grouped: set[str] = set()
+        """Members of this agent in the group that was told last."""
+        self._group = World(members=())
+        """The group that was told last."""
+        self._addresses: dict[Worker, str] = {}
+        self._early: list[Worker] | None = []
+        """The first workers become members together; None once they have."""
+        self._owed: list[tuple[int, float]] = []
+        """Local ranks to start again, and not before when; it waits for the survivors (S10)."""
+        self._restarts = Restarts()
+        self._first_sign = 0.0
+        self._root_cause = ""
+        self._failed = False
+        self._over: do.TellOver | None = None
+        self._signal = 0
+        self._wake, self._waker = socket.socketpair()
+
+    # -- the beginning and the end -------------------------------------------------------------
+
+    def run(self) -> int:
+        """Return the exit code."""
+        self._catch_signals()
+        store = self._open_store()
+        ping = PingServer(self.settings.bind, self.settings.token, self._answer)
+        self._stack.callback(ping.close)
+        self.rendezvous = self._join(store, ping.address)
+        over = self._job_over_already()
+        if over is not None:
+            return over
+        self._stack.callback(self.rendezvous.close)
+        logs = Logs(self.console, self.settings.log_dir)
+        self._stack.callback(logs.close)
+        self.supervisor = Supervisor(
+            self.settings, self.selector, logs, self._on_message, self._on_exit
+        )
+        self._stack.callback(self.supervisor.close)
+        for rank in range(self.settings.nproc):
+            self._spawn(rank)
+        while self.supervisor.workers or self._owed:
+            self._turn()
+        return self._exit_code()
+
+    def _catch_signals(self) -> None:
+        for end in (self._wake, self._waker):
+            end.setblocking(False)
+            self._stack.callback(end.close)
+        self.selector.register(self._wake, selectors.EVENT_READ, self._on_wake)
+        before = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        self._stack.callback(signal.set_wakeup_fd, before)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            handler = signal.signal(number, lambda number, frame: self._inbox.append(number))
+            self._stack.callback(signal.signal, number, handler)
+
+    def _open_store(self) -> EtcdStore:
+        endpoints = self.settings.endpoints
+        if self.settings.standalone:
+            etcd = EmbeddedEtcd()
+            self._stack.callback(etcd.stop)
+            endpoints = (etcd.start(),)
+        store = EtcdStore(endpoints)
+        self._stack.callback(store.close)
+        return store
+
+    def _join(self, store: EtcdStore, agent: str) -> Rendezvous:
+        asked = self.settings
+        rendezvous = Rendezvous(
+            store,
+            Site(asked.job, agent, asked.lease_ttl_s, asked.token),
+            Settings(asked.min_workers, asked.max_workers),
+            self._deliver,
+            self._probe,
+        )
+        deadline = monotonic() + asked.rdzv_timeout_s
+        while True:
+            try:
+                if asked.fresh and not forget_job(store, asked.job):
+                    raise ConfigError(
+                        f"--fresh expects job {asked.job!r} to be over, but it has members; "
+                        "end them first, or take another --rdzv-id"
+                    )
+                rendezvous.start()
+                return rendezvous
+            except StoreUnavailable:
+                if monotonic() >= deadline or self._inbox:
+                    raise
+
+    def _job_over_already(self) -> int | None:
+        """A job that is done is not trained again; one that fails now is not joined (M10)."""
+        record = self.rendezvous.record
+        if record is not None and record.status == DONE:
+            steps, digest = (record.result or {}).get("steps"), (record.result or {}).get("digest")
+            self.console.out(
+                f"elastic-run: job {self.settings.job!r} is done: {steps} steps, digest {digest}; "
+                "--fresh starts it anew"
+            )
+            self.evidence.finish(record.result)
+            return EXIT_DONE
+        if record is not None and record.status == FAILED and self.rendezvous.standing.present:
+            self.console.err(f"elastic-run: the job has failed: {record.cause}")
+            return EXIT_FAILED
+        return None
+
+    def _exit_code(self) -> int:
+        verdict = self.evidence.finish(self._over.result if self._over else None)
+        if verdict not in ("", "ok"):
+            self.console.err(f"elastic-run: the audit fails: {verdict}")
+            return EXIT_FAILED
+        if self._over is not None and self._over.result is not None:
+            return EXIT_DONE
+        if self._signal:
+            return 128 + self._signal
+        if self._over is not None or self._failed:
+            self.console.err(f"elastic-run: the training failed: {self._cause()}")
+            return EXIT_FAILED
+        return EXIT_DONE
+
+    def _cause(self) -> str:
+        return (self._over.cause if self._over else "") or self._root_cause
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        now = monotonic()
+        due = [timer for timer in self._timers if timer[0] <= now]
+        self._timers = [timer for timer in self._timers if timer[0] > now]
+        for _, action in due:
+            action()
+        wait_s = min((t for t, _ in self._timers), default=now + 1.0) - monotonic()
+        for key, _ in self.selector.select(max(0.0, wait_s)):
+            key.data()
+        while self._inbox:
+            self._take(self._inbox.popleft())
+
+    def _at(self, t: float, action: Callable[[], None]) -> None:
+        self._timers.append((t, action))
+
+    def _on_wake(self) -> None:
+        with suppress(BlockingIOError):
+            self._wake.recv(4096)
+
+    def _deliver(self, command: Any) -> None:
+        """Take what the rendezvous says, from its thread, into the main one."""
+        self._inbox.append(command)
+        with suppress(BlockingIOError):
+            self._waker.send(b".")
+
+    def _take(self, item: Any) -> None:
+        if isinstance(item, int):
+            return self._on_signal(item)
+        handlers: dict[type, Callable[[Any], None]] = {
+            do.TellGroup: self._on_group,
+            do.TellCandidates: self._on_candidates,
+            do.TellOver: self._on_over,
+            do.Readmit: self._on_readmit,
+            do.Say: lambda say: self.console.out(f"elastic-run: {say.text}"),
+        }
+        return handlers[type(item)](item)
+
+    # -- workers -------------------------------------------------------------------------------
+
+    def _spawn(self, local_rank: int) -> None:
+        worker = self.supervisor.spawn(local_rank)
+        if self._early is not None:
+            self._early.append(worker)
+        self.evidence.event("start", **self._who(worker))
+
+    def _on_message(self, worker: Worker, message: Any) -> None:
+        handlers: dict[type, Callable[[Worker, Any], None]] = {
+            control.Ready: self._on_ready,
+            control.Suspect: self._on_suspect,
+            control.Boundary: self._on_boundary,
+            control.Committed: self._on_committed,
+            control.Event: self._on_event,
+            control.Failure: self._on_failure,
+            control.Finished: self._on_finished,
+        }
+        handlers[type(message)](worker, message)
+
+    def _on_ready(self, worker: Worker, message: control.Ready) -> None:
+        self._addresses[worker] = message.address
+        if self._early is None:
+            self._admit([worker])
+        else:
+            self._admit_first()
+
+    def _admit_first(self) -> None:
+        """The first workers of an agent become members together, once all are ready or dead."""
+        living = [worker for worker in self._early or [] if worker.exit is None]
+        if living and all(worker in self._addresses for worker in living):
+            self._early = None
+            self._admit(living)
+
+    def _admit(self, workers: list[Worker]) -> None:
+        members = []
+        for worker in workers:
+            id = f"{secrets.token_hex(4)}-{worker.local_rank}"
+            self._ids[worker] = id
+            members.append(Member(id, self._addresses[worker], self.rendezvous.site.agent))
+            admission = control.Admission(id, self.settings.min_workers, self.settings.max_workers)
+            self._send(worker, admission)
+        self.rendezvous.post(ev.WorkersReady(tuple(members)))
+
+    def _on_suspect(self, worker: Worker, message: control.Suspect) -> None:
+        self._first_sign = min(self._first_sign or message.t, message.t)
+        self.evidence.event(
+            "suspect", **self._who(worker), accused=message.id, reason=message.reason
+        )
+        by = self._ids[worker]
+        self.rendezvous.post(ev.Suspected(message.generation, message.id, by, message.reason))
+
+    def _on_boundary(self, worker: Worker, message: control.Boundary) -> None:
+        self.rendezvous.post(
+            ev.BoundaryReached(message.generation, message.step, message.joins, message.leaves)
+        )
+
+    def _on_committed(self, worker: Worker, message: control.Committed) -> None:
+        self.evidence.observe(message, **self._who(worker))
+        self._restarts = after_success(self._restarts, worker.local_rank)
+        self._pay(monotonic())
+
+    def _on_event(self, worker: Worker, message: control.Event) -> None:
+        self.evidence.observe(message, **self._who(worker))
+
+    def _who(self, worker: Worker) -> dict[str, Any]:
+        return {
+            "worker": self._ids.get(worker, f"local {worker.local_rank}"),
+            "pid": worker.pid,
+            "rank": worker.log.rank,
+            "world_size": self._group.size,
+            "generation": self._group.generation,
+        }
+
+    def _on_failure(self, worker: Worker, message: control.Failure) -> None:
+        self._root_cause = f"at {message.place}:\n{message.traceback}"
+        self.rendezvous.note_failure(message.place, message.traceback)
+
+    def _on_finished(self, worker: Worker, message: control.Finished) -> None:
+        self.rendezvous.post(ev.WorkersFinished(message.generation, message.result))
+
+    def _on_exit(self, worker: Worker) -> None:
+        assert worker.exit is not None
+        self.evidence.event("exit", **self._who(worker), reason=str(worker.exit))
+        id = self._ids.pop(worker, "")
+        self._addresses.pop(worker, None)
+        if id:
+            if id in self._grouped:
+                self._first_sign = min(self._first_sign or worker.exit.t, worker.exit.t)
+            self.rendezvous.post(ev.WorkerExited(id, str(worker.exit)))
+        if self._early is not None:
+            self._admit_first()
+        if self._over is None and not self._signal and worker.exit.code != control.EXIT_DONE:
+            self._on_death(worker)
+
+    def _on_death(self, worker: Worker) -> None:
+        assert worker.exit is not None
+        name = f"worker {worker.log.rank if worker.log.rank is not None else worker.local_rank}"
+        if worker.exit.code == control.EXIT_REFUSED:
+            self._failed = True
+            self._root_cause = self._root_cause or worker.log.tail
+            self.console.err(f"elastic-run: {name} {worker.exit}; starting it again cannot help")
+            return
+        policy = RestartPolicy(self.settings.max_restarts)
+        self._restarts, verdict = after_exit(self._restarts, worker.local_rank, policy)
+        self._root_cause = self._root_cause or f"{name} {worker.exit}\n{worker.log.tail}"
+        self.console.err(f"elastic-run: {name} (pid {worker.pid}) {worker.exit}; {verdict.reason}")
+        if verdict.delay_s is None:
+            self._failed = True
+            return
+        self._owed.append((worker.local_rank, monotonic() + verdict.delay_s))
+        if not self._survivors():
+            self._at(monotonic() + verdict.delay_s, lambda: self._pay(monotonic()))
+
+    def _survivors(self) -> int:
+        """Members of this agent that train now: a starting interpreter would take their core."""
+        enough = self._group.size >= self.settings.min_workers
+        return len(self._grouped & set(self._ids.values())) if enough else 0
+
+    def _pay(self, now: float) -> None:
+        """Start again whoever is owed it and due; the rest at their time."""
+        due = [rank for rank, t in self._owed if t <= now]
+        self._owed = [(rank, t) for rank, t in self._owed if t > now]
+        for rank in due:
+            self._spawn(rank)
+        for _, t in self._owed:
+            self._at(t, lambda: self._pay(monotonic()))
+
+    def _send(self, worker: Worker, message: Any) -> None:
+        with suppress(ChannelClosed):  # its exit is on its way to us
+            worker.channel.send(message)
+
+    # -- what the rendezvous says --------------------------------------------------------------
+
+    def _members(self, ids: tuple[str, ...]) -> list[Worker]:
+        return [worker for worker, id in self._ids.items() if id in ids]
+
+    def _on_group(self, told: do.TellGroup) -> None:
+        record, now = told.record, monotonic()
+        self._grouped = set(told.ids) & set(record.ids)
+        self.supervisor.settings = replace(self.supervisor.settings, fresh=False)
+        group = control.Group(
+            record.generation,
+            told.members,
+            record.cause,
+            paused=told.paused,
+            planned=record.planned,
+            lost=record.lost,
+            first_sign=self._first_sign if record.lost else 0.0,
+            decided=now if record.lost else 0.0,
+        )
+        self._first_sign = 0.0
+        self._group = World(record.generation, told.members, cause=record.cause)
+        for worker in self._members(told.ids):
+            id = self._ids[worker]
+            worker.log.rank = record.ids.index(id) if id in record.ids else None
+            self._send(worker, group)
+        self.evidence.grouped(group)
+        if not self._survivors():
+            self._pay(now)
+
+    def _on_candidates(self, told: do.TellCandidates) -> None:
+        for worker in self._members(tuple(self._grouped)):
+            self._send(worker, control.Candidates(told.candidates))
+
+    def _on_readmit(self, told: do.Readmit) -> None:
+        self._admit(self._members(told.ids))
+
+    def _on_over(self, told: do.TellOver) -> None:
+        self._over, self._owed = told, []
+        if told.result is not None:
+            message: Any = control.JobDone(told.result)
+        else:
+            message = control.JobFailed(told.cause)
+            self._at(monotonic() + 1.0, partial(self._kill_all, "the job has failed"))
+        for worker in self.supervisor.workers:
+            if worker in self._ids:
+                self._send(worker, message)
+            else:
+                worker.kill("the job is over")
+
+    def _kill_all(self, reason: str) -> None:
+        for worker in self.supervisor.workers:
+            worker.kill(reason)
+
+    # -- signals -------------------------------------------------------------------------------
+
+    def _on_signal(self, number: int) -> None:
+        """Leave after a step that all finish; a second Ctrl-C means now (P2)."""
+        if self._signal and number == signal.SIGINT:
+            self._kill_all("a second Ctrl-C")
+            return
+        if self._signal:
+            return
+        self._signal, self._owed = number, []
+        name = signal.Signals(number).name
+        self.console.out(
+            f"elastic-run: {name}: leaving after this step "
+            f"(at most {self.settings.grace_s:g} s; Ctrl-C again: now)"
+        )
+        self.rendezvous.post(ev.LeaveAsked(name))
+        for worker in self.supervisor.workers:
+            if self._ids.get(worker) in self._grouped:
+                self._send(worker, control.LeaveRequest(name))
+            else:
+                worker.kill(f"{name}, and it was in no group")
+        self._at(monotonic() + self.settings.grace_s, partial(self._kill_all, "out of grace"))
+
+    # -- answers for others --------------------------------------------------------------------
+
+    def _answer(self, id: str) -> dict[str, Any]:
+        """Answer, in the ping server's thread, whether a member of this agent lives (M6)."""
+        worker = next((worker for worker, other in list(self._ids.items()) if other == id), None)
+        if worker is None:
+            return {"alive": False, "reason": "its agent knows of its end"}
+        state = worker.state
+        return {"alive": state not in "XZ", "pid": worker.pid, "state": state}
+
+    def _probe(self, command: do.Probe) -> ev.Verdict:
+        member = command.member
+        verdict = probe(member.address, member.agent, member.id, self.settings.token)
+        return ev.Verdict(command.generation, member.id, command.by, verdict.dead, verdict.reason)
