@@ -169,12 +169,13 @@ class Supervisor:
         return worker
 
     def close(self) -> None:
-        """Kill whoever is left, and wait until they are gone."""
+        """Kill whoever is left, and wait a few seconds until they are gone."""
         for worker in self.workers:
             worker.kill("the agent ends")
         for worker in self.workers:
-            select.select([worker.pidfd], [], [], _KILL_TIMEOUT_S)
-            self._bury(worker)
+            # one in an uninterruptible wait for a disk dies when that ends; we do not wait for it
+            if _ends(worker.pidfd, _KILL_TIMEOUT_S):
+                self._bury(worker)
 
     def _start(self, local_rank: int, control_fd: int) -> subprocess.Popen[bytes]:
         asked = self.settings
@@ -253,6 +254,12 @@ class Supervisor:
         os.close(worker.pidfd)
         _close_pipes(worker.process)
         self._logs.close(worker.pid)
+
+
+def _ends(pidfd: int, timeout_s: float) -> bool:
+    poller = select.poll()  # select() knows no descriptor above 1023
+    poller.register(pidfd, select.POLLIN)
+    return bool(poller.poll(timeout_s * 1000))
 
 
 def _abandon(process: subprocess.Popen[bytes]) -> None:
