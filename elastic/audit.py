@@ -191,9 +191,9 @@ class Verifier:
             return
         self._note_torn()
         if "open" in said:
-            self._open(said)
+            self._open(said["open"], said["lineage"], self._last or _BEFORE)
         elif "resume" in said:
-            self._resume(said)
+            self._resume(said["resume"], said["lineage"])
         else:
             self._step(said)
 
@@ -210,23 +210,30 @@ class Verifier:
         self._notes.append(f"{self._torn.partition(':')[0]} is torn: a crash while it was written")
         self._torn = ""
 
-    def _open(self, said: dict[str, Any]) -> None:
+    def _open(self, step: int, lineage: str, counted: _Mark) -> None:
         self._marks.clear()
-        last = self._last or _BEFORE
-        begin = replace(_BEFORE, steps=last.steps, epochs=last.epochs, samples=last.samples)
-        self._remember(replace(begin, step=said["open"], lineage=said["lineage"]))
+        begin = replace(counted, step=step, lineage=lineage, epoch=-1, announced=None)
+        self._remember(replace(begin, count=0, seen=0))
 
-    def _resume(self, said: dict[str, Any]) -> None:
-        mark = self._marks.get(said["resume"])
-        if mark is None and not self._last:
-            self._open({**said, "open": said["resume"]})
-            return
+    def _resume(self, step: int, lineage: str) -> None:
+        mark = self._marks.get(step)
         if mark is None:
-            raise _Wrong(f"resumes after step {said['resume']}, of which the file shows nothing")
-        _expect("lineage at the resumed step", mark.lineage, said["lineage"])
-        for step in [step for step in self._marks if step > mark.step]:
-            del self._marks[step]
+            self._resume_unseen(step, lineage)
+            return
+        _expect("lineage at the resumed step", mark.lineage, lineage)
+        for later in [later for later in self._marks if later > step]:
+            del self._marks[later]
         self._last = mark
+
+    def _resume_unseen(self, step: int, lineage: str) -> None:
+        """The job fell back to before this file began, or went on elsewhere meanwhile."""
+        if self._last is None:
+            self._open(step, lineage, _BEFORE)
+            return
+        self._notes.append(f"resumed after step {step}, which the file does not show")
+        is_void = step < self._last.step
+        oldest = next(iter(self._marks.values()))
+        self._open(step, lineage, oldest if is_void else self._last)
 
     def _step(self, said: dict[str, Any]) -> None:
         _check_order(said["step"], said["leaves"])
