@@ -87,6 +87,8 @@ class Rendezvous:
         self._thread = threading.Thread(target=self._run, name="rendezvous", daemon=True)
         self._closed = False
 
+    _clock: Callable[[], float] = staticmethod(monotonic)
+
     # -- doors ---------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -152,7 +154,7 @@ class Rendezvous:
         return self._list_again()
 
     def _step(self, event: Any) -> None:
-        self.standing, commands = core.step(self.standing, event, monotonic(), self.settings)
+        self.standing, commands = core.step(self.standing, event, self._clock(), self.settings)
         for command in commands:
             handler = self._handlers.get(type(command))
             answer = handler(self, command) if handler else self._deliver(command)

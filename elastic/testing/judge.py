@@ -1,0 +1,126 @@
+"""What must hold in every simulation, however it goes: checked when it could first be wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from elastic.audit import Verifier
+from elastic.rendezvous.record import RUNNING, Record
+from elastic.rendezvous.store import Changed, Relisted
+from elastic.testing.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from elastic.testing.worker import SimulatedWorker
+
+__all__ = ["Judge", "Unjust"]
+
+
+class Unjust(AssertionError):
+    """A promise was broken."""
+
+
+class Judge:
+    """Sees every record, leaf, applied step and audit line."""
+
+    def __init__(self, around: Surroundings, record_key: str):
+        self.around = around
+        self.record: Record | None = None
+        self.workers: list[SimulatedWorker] = []
+        self._steps: dict[tuple[str, int], str] = {}
+        self._states: dict[str, str] = {}
+        self._holders: dict[tuple[int, str, int], tuple[SimulatedWorker, str]] = {}
+        self.audits: dict[str, Verifier] = {}
+        self.lines: dict[str, list[str]] = {}
+        self._samples: dict[int, Any] = {}
+        self.recomputed = self.readmitted = 0
+        self.results: list[dict[str, Any]] = []
+        around.memory.watch(record_key, False, 1, self._on_record)
+
+    def _on_record(self, news: Changed | Relisted) -> None:
+        """One generation at a time, and it only grows."""
+        assert isinstance(news, Changed)
+        if not news.puts:
+            raise Unjust("the record was deleted")
+        record, before = Record.decode(news.puts[0].value), self.record
+        expected = before.generation + 1 if before else 1
+        if record.generation != expected:
+            raise Unjust(f"generation {record.generation} follows {expected - 1}")
+        self.record = record
+        ids = " ".join(record.ids)
+        self.around.say("record", f"{record.generation} {record.status} [{ids}] {record.cause}")
+
+    def computed(self, worker: SimulatedWorker, step: int, leaf: int) -> None:
+        """A leaf is computed twice only if whoever held it is lost (S6)."""
+        self.around.say(worker.address, f"computed leaf {leaf} of step {step}")
+        key = (step, worker.training.lineage, leaf)
+        holder, id = self._holders.get(key, (None, ""))
+        if holder is not None:
+            self.recomputed += 1
+            if holder.alive and holder.id == id and self._is_member(id):
+                raise Unjust(f"{worker.address} computed again what {holder.address} holds: {key}")
+        self._holders[key] = (worker, worker.id)
+
+    def applied(self, worker: SimulatedWorker, step: int, lineage: str) -> None:
+        """One result for a step, whoever applied it and how often; nobody is two steps ahead."""
+        self.around.say(worker.address, f"applied step {step}: {worker.state}")
+        self._check_equal(self._steps, (worker.training.lineage, step), worker.state)
+        self._check_equal(self._states, lineage, worker.state)
+        for other in self._level():
+            if abs(other.training.applied - step) > 1 and other is not worker:
+                raise Unjust(
+                    f"{worker.address} applied step {step}, {other.address} stands at "
+                    f"{other.training.applied}"
+                )
+
+    def level(self, worker: SimulatedWorker) -> None:
+        """Whoever begins a generation has the job's State."""
+        applied, lineage = worker.training.applied, worker.training.lineage
+        text = f"level at step {applied} in generation {worker.training.generation}"
+        self.around.say(worker.address, text)
+        if worker.training.hooked == applied:
+            self._check_equal(self._states, lineage + " hooked", worker.state)
+        elif lineage in self._states:
+            self._check_equal(self._states, lineage, worker.state)
+
+    def line(self, worker: SimulatedWorker, line: dict[str, Any]) -> None:
+        """Each agent's file verifies at any time (D2)."""
+        text = json.dumps(line) + "\n"
+        self.lines.setdefault(worker.host, []).append(text)
+        verifier = self.audits.setdefault(worker.host, Verifier())
+        verifier.feed(text)
+        if verifier.verdict() != "ok":
+            raise Unjust(f"{worker.host}'s audit: {verifier.verdict()}")
+        if "step" in line:
+            story = [(leaf, indices) for leaf, _, indices in line["leaves"]]
+            self._check_equal(self._samples, line["step"], story)
+
+    def ended(self, worker: SimulatedWorker, result: dict[str, Any]) -> None:
+        """The record says what this worker has."""
+        if result["digest"] != worker.state:
+            raise Unjust(f"{worker.address} ends with {worker.state}, the record says {result}")
+        self.results.append(result)
+
+    def over(self) -> None:
+        """The job is done, as it would have been had nothing happened."""
+        record, job = self.record, self.around.job
+        if record is None or record.status != "done" or record.result is None:
+            raise Unjust(f"the job is not done: {record}")
+        expected = {"steps": job.end, "digest": job.undisturbed()}
+        if record.result != expected:
+            raise Unjust(f"the job ends with {record.result} instead of {expected}")
+        if sorted(self._samples) != list(range(1, job.end + 1)):
+            raise Unjust(f"the audit shows the steps {sorted(self._samples)}")
+        if not self.results:
+            raise Unjust("nobody returned with the result")
+
+    def _level(self) -> list[SimulatedWorker]:
+        workers = [w for w in self.workers if w.alive and w.training.lineage]
+        return [w for w in workers if self._is_member(w.id)]
+
+    def _is_member(self, id: str) -> bool:
+        return self.record is not None and self.record.status == RUNNING and id in self.record.ids
+
+    def _check_equal(self, known: dict[Any, Any], key: Any, value: Any) -> None:
+        if known.setdefault(key, value) != value:
+            raise Unjust(f"two results for {key}: {known[key]} and {value}")
