@@ -74,7 +74,7 @@ class RandomSampler(Sampler[int]):
         blocks, rest = divmod(self.num_samples, block)
         for count in [block] * blocks + [rest]:
             if self.replacement:
-                drawn = torch.randint(high=n, size=(count,), dtype=torch.int64, generator=generator)
+                drawn = torch.randint(n, (count,), dtype=torch.int64, generator=generator)
             else:
                 drawn = torch.randperm(n, generator=generator)
             yield from drawn.tolist()[:count]
