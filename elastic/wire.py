@@ -56,12 +56,19 @@ def from_json(kind: Any, data: Any) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _from_object(kind, data)
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
-        return float(data)
+        return _float(data)
     if kind in (str, int, float, bool) and type(data) is kind:
         return data
     if kind is type(None) and data is None:
         return None
     raise ValueError(f"expected {getattr(kind, '__name__', kind)}, got {type(data).__name__}")
+
+
+def _float(data: int) -> float:
+    try:
+        return float(data)
+    except OverflowError:
+        raise ValueError("expected a float, got a whole number beyond its range") from None
 
 
 def _from_union(kind: Any, data: Any) -> Any:

@@ -43,6 +43,8 @@ __all__ = ["run"]
 _END_S = 30.0
 """How long workers may take to end by themselves once the job is over: the user's code after
 `elastic.train` runs then."""
+_FAILED_END_S = 10.0
+"""How long a worker whose script has failed may take to end: its threads may keep it alive."""
 
 
 def run(settings: AgentSettings) -> int:
@@ -232,7 +234,11 @@ class Agent:
     # -- workers -------------------------------------------------------------------------------
 
     def _spawn(self, local_rank: int) -> None:
-        worker = self.supervisor.spawn(local_rank)
+        try:
+            worker = self.supervisor.spawn(local_rank)
+        except OSError as error:
+            self._owe(local_rank, f"worker {local_rank} could not be started: {error}")
+            return
         if self._early is not None:
             self._early.append(worker)
         self.evidence.event("start", **self._who(worker))
@@ -306,6 +312,8 @@ class Agent:
     def _on_failure(self, worker: Worker, message: control.Failure) -> None:
         self._root_cause = f"at {message.place}:\n{message.traceback}"
         self.rendezvous.note_failure(message.place, message.traceback)
+        reason = "it did not end after its failure"
+        self._at(monotonic() + _FAILED_END_S, lambda: worker.kill(reason))
 
     def _on_finished(self, worker: Worker, message: control.Finished) -> None:
         self.rendezvous.post(ev.WorkersFinished(message.generation, message.result))
@@ -332,14 +340,18 @@ class Agent:
             self._root_cause = self._root_cause or worker.log.tail
             self.console.err(f"elastic-run: {name} {worker.exit}; starting it again cannot help")
             return
-        policy = RestartPolicy(self.settings.max_restarts)
-        self._restarts, verdict = after_exit(self._restarts, worker.local_rank, policy)
         self._root_cause = self._root_cause or f"{name} {worker.exit}\n{worker.log.tail}"
-        self.console.err(f"elastic-run: {name} (pid {worker.pid}) {worker.exit}; {verdict.reason}")
+        self._owe(worker.local_rank, f"{name} (pid {worker.pid}) {worker.exit}")
+
+    def _owe(self, local_rank: int, what: str) -> None:
+        """Have a worker started again, if the allowance permits, after a back-off."""
+        policy = RestartPolicy(self.settings.max_restarts)
+        self._restarts, verdict = after_exit(self._restarts, local_rank, policy)
+        self.console.err(f"elastic-run: {what}; {verdict.reason}")
         if verdict.delay_s is None:
             self._failed = True
             return
-        self._owed.append((worker.local_rank, monotonic() + verdict.delay_s))
+        self._owed.append((local_rank, monotonic() + verdict.delay_s))
         if not self._survivors():
             self._at(monotonic() + verdict.delay_s, lambda: self._pay(monotonic()))
 

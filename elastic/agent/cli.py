@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from elastic import __version__
 from elastic.agent import checks
 from elastic.agent.settings import AgentSettings
 from elastic.errors import ConfigError, StoreUnavailable
@@ -320,9 +321,7 @@ def _parser() -> _Parser:
         formatter_class=_Help,
         allow_abbrev=False,
     )
-    # to import the package by name would be to know all of its rooms (the layers in pyproject.toml)
-    version = sys.modules["elastic"].__version__
-    parser.add_argument("--version", action="version", version=f"elastic-run {version}")
+    parser.add_argument("--version", action="version", version=f"elastic-run {__version__}")
     for title, flags in _FLAGS.items():
         group = parser.add_argument_group(title)
         for flag in flags:

@@ -108,7 +108,7 @@ class AuditFile:
 
         A file is read again from its beginning, with what earlier agents left in it.
         """
-        if self._file is not None and self._path is not None:
+        if self._path is not None:
             return audit.verify(self._path).verdict
         return self._verifier.verdict() if self._any else ""
 
