@@ -288,5 +288,5 @@ def _rows(dataset: Any, indices: Sequence[int]) -> list[Any] | None:
         dataset = dataset.dataset
     if type(dataset) is not TensorDataset:
         return None
-    rows = torch.tensor(list(indices), dtype=torch.int64)
+    rows = torch.from_numpy(np.array(indices, np.int64))
     return [tensor[rows] for tensor in dataset.tensors]

@@ -42,6 +42,11 @@ def test_a_sequential_sampler_counts():
     assert len(SequentialSampler("abc")) == 3
 
 
+def test_the_oracle_is_pytorchs():
+    """`torch.manual_seed(0); torch.randperm(10)` of PyTorch 2.13."""
+    assert Twister(0).randperm(10) == [4, 1, 7, 5, 3, 9, 0, 8, 6, 2]
+
+
 def test_a_random_sampler_permutes_under_a_seed_from_the_global_generator():
     torch.manual_seed(5)
     sampler = RandomSampler(range(10))
