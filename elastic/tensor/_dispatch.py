@@ -1,0 +1,352 @@
+"""Calling an op on tensors: promote, compute, and record what backward will read.
+
+`op()` registers a line of the tables in `ops/` and returns what users call. Ops of one and two
+tensors have a short path for the usual case (float32 or float64, nothing to promote); all else
+goes through `apply`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from elastic.tensor import backend, dtypes
+from elastic.tensor._autograd import Node, Output, edge_of, next_order
+from elastic.tensor._errors import TRANSLATED, explained
+from elastic.tensor._grad_mode import mode
+from elastic.tensor._registry import F32, F64, HALF_DTYPES, REGISTRY, TENSORS, Op, widened
+from elastic.tensor._tensor import Tensor, View, requires, wrap
+from elastic.tensor.dtypes import FROM_NUMPY, combine, promote_types, scalar_dtype
+
+ndarray, asarray = np.ndarray, np.asarray
+_new = object.__new__
+
+
+def op(
+    name: str,
+    forward: Callable,
+    *vjps: Callable | None,
+    joint: Callable | None = None,
+    operands: Sequence[int] = (),
+    to_float: bool = False,
+    wide: bool = True,
+    view: bool = False,
+    packs: bool = False,
+    variadic: bool = False,
+) -> Callable:
+    """Registers an op; the function to call it with tensors.
+
+    joint: one rule for all inputs, in place of `vjps`, where gradients share work
+    operands: parameters that promote to one dtype; to_float: integers become the default float
+    wide: halves are computed in float32; view: shares memory with its first input
+    packs: `f(x, 1, 2)` means `f(x, (1, 2))`; variadic: the first parameter is a list of tensors
+    """
+    entry = REGISTRY[name] = Op(name, forward, vjps, joint)
+    entry.operands, entry.to_float, entry.wide = tuple(operands), to_float, wide
+    entry.view, entry.packs, entry.variadic = view, packs, variadic
+    make = {(0,): _unary, (0, 1): _binary}.get(entry.operands, _general)
+    entry.call = _general(entry) if len(entry.names) != len(entry.operands) else make(entry)
+    entry.call.__name__ = entry.call.__qualname__ = name
+    setattr(TENSORS, name, entry.call)
+    return entry.call
+
+
+def _unary(op: Op) -> Callable:
+    keep_x, keep_out = op.plan((True,))
+    differentiable = bool(op.vjps)
+
+    def call(input: Any, *, out: Any = None) -> Any:
+        array = input._array if isinstance(input, Tensor) else None
+        dtype = getattr(array, "dtype", None)
+        if (
+            array.__class__ is not ndarray
+            or (dtype is not F32 and dtype is not F64)
+            or out is not None
+        ):
+            return apply(op, [input], out)
+        result = op.forward(np, array)
+        if result.__class__ is not ndarray:
+            result = asarray(result)
+        t = wrap(result)
+        if input._view is not None:
+            requires(input)
+        if differentiable and input._requires_grad and mode.enabled:
+            t._node = node = _new(Node)
+            t._requires_grad = True
+            node.op = op
+            node.edges = (input._node or input,)
+            node.values = (array if keep_x else None, result if keep_out else None)
+            if keep_x:
+                cell = input._cell
+                node.checks = ((0, cell, cell[0]),)
+            else:
+                node.checks = ((1, t._cell, 0),) if keep_out else ()
+            node.fits = node.hooks = None
+            node._order = next_order()
+        return t
+
+    return call
+
+
+def _binary(op: Op) -> Callable:
+    differentiable = bool(op.vjps)
+
+    def call(input: Any, other: Any, *, out: Any = None) -> Any:
+        a = input._array if isinstance(input, Tensor) else None
+        dtype = getattr(a, "dtype", None)
+        if a.__class__ is not ndarray or (dtype is not F32 and dtype is not F64) or out is not None:
+            return apply(op, [input, other], out)
+        kind = other.__class__
+        if kind is float or kind is int:
+            b, wants = other, False
+        elif isinstance(other, Tensor) and other._array.dtype is dtype:
+            b = other._array
+            wants = other._requires_grad if other._view is None else requires(other)
+        else:
+            return apply(op, [input, other], out)
+        try:
+            result = op.forward(np, a, b)
+        except TRANSLATED as error:
+            raise explained(op, (a, b), error) from None
+        if result.__class__ is not ndarray:
+            result = asarray(result)
+        t = wrap(result)
+        if differentiable and mode.enabled:
+            needs = (input._requires_grad if input._view is None else requires(input), wants)
+            if needs[0] or wants:
+                _record_binary(op, needs, input, other, a, b, t)
+        return t
+
+    return call
+
+
+def _record_binary(op: Op, needs: tuple, x: Tensor, y: Any, a: Any, b: Any, t: Tensor) -> None:
+    result = t._array
+    t._node = node = _new(Node)
+    t._requires_grad = True
+    node.op = op
+    node.edges = (x._node or x if needs[0] else None, y._node or y if needs[1] else None)
+    keep_x, keep_y, keep_out = op.plans.get(needs) or op.plan(needs)
+    tensor_y = b.__class__ is ndarray
+    node.values = (a if keep_x else None, b if keep_y else None, result if keep_out else None)
+    if op.shapes_read:
+        node.values += (a.shape, getattr(b, "shape", None))
+    checks: tuple = ((0, x._cell, x._cell[0]),) if keep_x else ()
+    if keep_y and tensor_y:
+        checks += ((1, y._cell, y._cell[0]),)
+    if keep_out:
+        checks += ((2, t._cell, 0),)
+    node.checks = checks
+    shape = result.shape
+    if a.shape != shape or (tensor_y and b.shape != shape):
+        node.fits = ((a.shape, a.dtype), (b.shape, b.dtype) if tensor_y else None)
+    else:
+        node.fits = None
+    node.hooks = None
+    node._order = next_order()
+
+
+def _general(op: Op) -> Callable:
+    def call(*args: Any, out: Any = None, **named: Any) -> Any:
+        return apply(op, op.bind(args, named), out)
+
+    return call
+
+
+def apply(op: Op, args: list, out: Tensor | None = None) -> Any:
+    """The result of `op` on its bound arguments, recorded when a gradient is wanted."""
+    if op.operands:
+        args = _promoted(op, args)
+    raw = [_raw(each) for each in args]
+    result = run(op, raw)
+    if result.__class__ is tuple:
+        return _several(op, args, raw, result)
+    t = _view_of(op, args, result) if op.view else wrap(result)
+    _record(op, args, raw, t)
+    return t if out is None else _into(out, t)
+
+
+def _raw(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value._array
+    if value.__class__ is list and value and isinstance(value[0], Tensor):
+        return [each._array for each in value]
+    return value
+
+
+def run(op: Op, raw: list) -> Any:
+    """What the forward gives for raw values: always ndarrays."""
+    first = raw[0]
+    if first.__class__ is ndarray:
+        xp: Any = np
+    else:
+        first = _first_array(raw)
+        xp = backend.xp_of(first)
+    try:
+        if op.wide and getattr(first, "dtype", F32) in HALF_DTYPES:
+            result = widened(op.forward, xp, raw)
+        else:
+            result = op.forward(xp, *raw)
+    except TRANSLATED as error:
+        raise explained(op, raw, error) from None
+    if result.__class__ is tuple:
+        return tuple([xp.asarray(each) for each in result])
+    return result if backend.is_array(result) else xp.asarray(result)
+
+
+def _first_array(raw: Sequence) -> Any:
+    for value in raw:
+        if value.__class__ is list and value:
+            value = value[0]
+        if backend.is_array(value):
+            return value
+    return None
+
+
+def _promoted(op: Op, args: list) -> list:
+    """`args` with all operands in the dtype that PyTorch computes in."""
+    args = [_operand(each, k, op) for k, each in enumerate(args)]
+    dtype = result_type(*[args[k] for k in op.operands if args[k] is not None])
+    if op.to_float and dtypes.rank(dtype) < 2:
+        dtype = dtypes.get_default_dtype()
+    for k in op.operands:
+        value = args[k]
+        if isinstance(value, Tensor):
+            if value._array.dtype != dtype.np:
+                args[k] = TENSORS.cast(value, dtype.np)
+        elif value is not None and dtypes.rank(dtype) == 1 and op.vjps:
+            args[k] = int(np.asarray(value).astype(dtype.np))  # wraps around, as PyTorch does
+    return args
+
+
+def _operand(value: Any, k: int, op: Op) -> Any:
+    if isinstance(value, (Tensor, int, float, complex)) or k not in op.operands or value is None:
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, ndarray):
+        return wrap(value)
+    raise TypeError(
+        f"{op.name}(): argument '{op.names[k]}' must be Tensor or Number, "
+        f"not {type(value).__name__}"
+    )
+
+
+def result_type(*operands: Any) -> dtypes.dtype:
+    """The dtype of an operation on these tensors and numbers."""
+    strong = zero = weak = None
+    for each in operands:
+        if not isinstance(each, Tensor):
+            d = scalar_dtype(each)
+            weak = d if weak is None else promote_types(weak, d)
+        elif each._array.ndim:
+            d = FROM_NUMPY[each._array.dtype]
+            strong = d if strong is None else promote_types(strong, d)
+        else:
+            d = FROM_NUMPY[each._array.dtype]
+            zero = d if zero is None else promote_types(zero, d)
+    return combine(combine(strong, zero), weak) or dtypes.get_default_dtype()
+
+
+def _view_of(op: Op, args: list, array: Any) -> Tensor:
+    """A tensor that shares memory, versions and history with the first argument (or a copy)."""
+    x = args[0]
+    t = wrap(array)
+    if array.size and not backend.xp_of(array).may_share_memory(array, x._array):
+        return t
+    t._cell = x._cell
+    parent = x._view
+    step = ((op, tuple(_raw(each) for each in args[1:])),)
+    if parent is None:
+        t._view = View(x, step, mode.enabled)
+    else:
+        t._view = View(parent.base, parent.path + step, mode.enabled and parent.tracked)
+    return t
+
+
+def _record(op: Op, args: list, raw: list, t: Tensor) -> None:
+    needs = wanted(op, args)
+    if needs is not None and dtypes.rank(FROM_NUMPY[t._array.dtype]) > 1:
+        t._node = new_node(op, args, raw, needs, t._array, t._cell)
+        t._requires_grad = True
+
+
+def wanted(op: Op, args: list) -> tuple | None:
+    """Which inputs want a gradient, or None when none does."""
+    if not mode.enabled or not (op.vjps or op.joint):
+        return None
+    inputs = args[0] if op.variadic else args[: len(op.vjps) or None]
+    needs = tuple([isinstance(each, Tensor) and requires(each) for each in inputs])
+    return needs if True in needs else None
+
+
+def new_node(op: Op, args: list, raw: list, needs: tuple, result: Any, cell: list) -> Node:
+    """The node of `op` on `args`, with what its vjps read."""
+    node = Node()
+    inputs = args[0] if op.variadic else args
+    node.op = op
+    node.edges = tuple([edge_of(e) if n else None for e, n in zip(inputs, needs)])  # noqa: B905
+    keep = op.plan(needs) if not op.variadic else op.plan((True,) * len(op.names))
+    values = [v if k else None for v, k in zip((*raw, result), keep, strict=True)]
+    checks = [
+        (k, each._cell, each._cell[0])
+        for k, each in enumerate(args)
+        if keep[k] and isinstance(each, Tensor)
+    ]
+    if keep[-1]:
+        checks.append((len(args), cell, cell[0]))
+    if op.shapes_read:
+        values += [_shape(each) for each in raw]
+    node.values, node.checks = values, tuple(checks)
+    node.fits = tuple(
+        [(e._array.shape, e._array.dtype) if n else None for e, n in zip(inputs, needs)]
+    )
+    node.hooks = None
+    node._order = next_order()
+    return node
+
+
+def _shape(value: Any) -> Any:
+    if value.__class__ is list:
+        return [_shape(each) for each in value]
+    return getattr(value, "shape", None)
+
+
+def _several(op: Op, args: list, raw: list, results: tuple) -> tuple:
+    """Tensors of an op with several outputs. Only floating ones have a gradient."""
+    tensors = tuple(wrap(each) for each in results)
+    needs = wanted(op, args)
+    if needs is None:
+        return tensors
+    node = new_node(op, args, raw, needs, results, [0])
+    floating = [k for k, t in enumerate(tensors) if dtypes.rank(FROM_NUMPY[t._array.dtype]) > 1]
+    for k in floating:
+        tensors[k]._node = node if len(floating) == 1 else Output(node, k)
+        tensors[k]._requires_grad = True
+    return tensors
+
+
+def _into(out: Tensor, t: Tensor) -> Tensor:
+    """`out`, overwritten with `t`."""
+    if t._requires_grad or requires(out):
+        raise RuntimeError(
+            "functions with out=... arguments don't support automatic differentiation, but one of "
+            "the arguments requires grad."
+        )
+    check_cast(t._array, out._array)
+    if out._array.shape != t._array.shape:
+        out._array = backend.xp_of(t._array).empty(t._array.shape, out._array.dtype)
+    out._array[...] = t._array
+    out._cell[0] += 1
+    return out
+
+
+def check_cast(source: Any, target: Any) -> None:
+    """Raises: RuntimeError when a result may not be written into `target`."""
+    a, b = FROM_NUMPY[source.dtype], FROM_NUMPY[target.dtype]
+    if not dtypes.can_cast(a, b):
+        raise RuntimeError(
+            f"result type {a.title} can't be cast to the desired output type {b.title}"
+        )

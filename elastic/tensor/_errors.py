@@ -1,0 +1,64 @@
+"""PyTorch's words for what numpy complains about: users search for these texts.
+
+Called only after a forward has failed, so correct calls pay nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+TRANSLATED = (ValueError, IndexError, TypeError)
+
+
+def explained(op: Any, raw: Sequence, error: Exception) -> Exception:
+    """The error that PyTorch would raise where numpy raised `error` in `op`."""
+    if isinstance(error, np.exceptions.AxisError) and error.axis is not None:
+        return dimension_error(error.axis, error.ndim or 0)
+    shapes = [each.shape for each in raw if hasattr(each, "shape")]
+    if op.name in _MATMULS and len(shapes) > 1:
+        return _matmul_error(op.name, *shapes[:2])
+    if op.operands and len(shapes) > 1:
+        found = _broadcast_error(*shapes[-2:])
+        if found is not None:
+            return found
+    return error
+
+
+def dimension_error(dim: int, ndim: int) -> IndexError:
+    """`dim` does not exist in a tensor of `ndim` dimensions."""
+    span = max(ndim, 1)
+    return IndexError(
+        f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got {dim})"
+    )
+
+
+def _broadcast_error(a: tuple, b: tuple) -> RuntimeError | None:
+    rank = max(len(a), len(b))
+    padded = [(1,) * (rank - len(s)) + tuple(s) for s in (a, b)]
+    for dim in reversed(range(rank)):
+        m, n = padded[0][dim], padded[1][dim]
+        if m != n and 1 not in (m, n):
+            return RuntimeError(
+                f"The size of tensor a ({m}) must match the size of tensor b ({n}) "
+                f"at non-singleton dimension {dim}"
+            )
+    return None
+
+
+_MATMULS = ("matmul", "mm", "linear")
+
+
+def _matmul_error(name: str, a: tuple, b: tuple) -> RuntimeError:
+    if name == "linear":
+        b = b[::-1]
+    if len(a) == 2 and len(b) == 2:
+        return RuntimeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({a[0]}x{a[1]} and {b[0]}x{b[1]})"
+        )
+    return RuntimeError(
+        f"matmul() of tensors with shapes {list(a)} and {list(b)}: the last size of the first "
+        "must equal the second to last of the second, and batch sizes must broadcast"
+    )

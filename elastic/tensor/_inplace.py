@@ -1,0 +1,183 @@
+"""Writing into a tensor: the checks, the new version, and what becomes of its history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from elastic.tensor._autograd import Node, edge_of, next_order
+from elastic.tensor._dispatch import apply, check_cast, op
+from elastic.tensor._errors import TRANSLATED
+from elastic.tensor._grad_mode import mode
+from elastic.tensor._registry import F32, F64, REGISTRY
+from elastic.tensor._tensor import Tensor, requires
+
+ndarray = np.ndarray
+
+
+def in_place(name: str, ufunc: Callable | None = None) -> Callable:
+    """The method `x.name_(...)` of op `name`; `ufunc(a, b, out=a)` saves a temporary, if given."""
+    op = REGISTRY[name]
+
+    def call(self: Tensor, *args: Any, **named: Any) -> Tensor:
+        array = self._array
+        if (
+            ufunc is not None
+            and not named
+            and array.__class__ is ndarray
+            and not mode_wants(self, args)
+        ):
+            value = args[0]
+            b = value._array if isinstance(value, Tensor) else value
+            kind = b.__class__
+            dtype = array.dtype
+            if (dtype is F32 or dtype is F64) and (
+                kind is float or kind is int or (kind is ndarray and b.dtype is dtype)
+            ):
+                try:
+                    ufunc(array, b, out=array)
+                except TRANSLATED as error:
+                    raise write_error(self, error, getattr(b, "shape", ())) from None
+                self._cell[0] += 1
+                return self
+        return overwrite(self, op, op.bind((self, *args), named))
+
+    call.__name__ = call.__qualname__ = name + "_"
+    return call
+
+
+def mode_wants(self: Tensor, args: tuple) -> bool:
+    """Whether a write of `args` into `self` has to be recorded."""
+    if not mode.enabled:
+        return False
+    return requires(self) or any(isinstance(each, Tensor) and requires(each) for each in args)
+
+
+def overwrite(self: Tensor, op: Any, args: list) -> Tensor:
+    """`self`, now holding the result of `op` on `args` (of which it is the first)."""
+    recorded = mode_wants(self, tuple(args))
+    if recorded:
+        check_history(self)
+    # The op sees the old value under the old history; its node outlives the write below.
+    result = apply(op, [self, *args[1:]])
+    write(self, result._array)
+    if recorded and result._requires_grad:
+        _move_saved_output(result._node, self)
+        rebase(self, result._node)
+    return self
+
+
+def _move_saved_output(node: Any, self: Tensor) -> None:
+    """A node that reads its own output finds it in `self` from now on."""
+    last = len(node.op.names) if isinstance(node, Node) else -1
+    for k, (position, _, _) in enumerate(node.checks if last >= 0 else ()):
+        if position == last:
+            checks, values = list(node.checks), list(node.values)
+            checks[k] = (last, self._cell, self._cell[0])
+            values[last] = self._array
+            node.checks, node.values = tuple(checks), values
+
+
+def write(self: Tensor, result: Any) -> None:
+    """Copies `result` into the memory of `self` and counts the version up."""
+    array = self._array
+    check_cast(result, array)
+    if result.shape != array.shape:
+        raise RuntimeError(
+            f"output with shape {list(array.shape)} doesn't match the broadcast shape "
+            f"{list(result.shape)}"
+        )
+    try:
+        array[...] = result
+    except TRANSLATED as error:
+        raise write_error(self, error, result.shape) from None
+    self._cell[0] += 1
+
+
+def write_error(self: Tensor, error: Exception, shape: tuple) -> Exception:
+    """What PyTorch says where numpy refused to write into `self`."""
+    if not self._array.flags.writeable:
+        return RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a "
+            "single memory location. Please clone() the tensor before performing the operation."
+        )
+    try:
+        broadcast = np.broadcast_shapes(self._array.shape, shape)
+    except ValueError:
+        return error
+    return RuntimeError(
+        f"output with shape {list(self._array.shape)} doesn't match the broadcast shape "
+        f"{list(broadcast)}"
+    )
+
+
+def check_history(self: Tensor) -> None:
+    """Raises: RuntimeError when a write into `self` could not be differentiated."""
+    view = self._view
+    if view is None:
+        if self._node is None and self._requires_grad:
+            raise RuntimeError(
+                "a leaf Variable that requires grad is being used in an in-place operation."
+            )
+        return
+    if view.base._node is None and view.base._requires_grad:
+        raise RuntimeError(
+            "a view of a leaf Variable that requires grad is being used in an in-place operation."
+        )
+    if not view.tracked:
+        raise RuntimeError(
+            "A view was created in no_grad mode and is being modified inplace with grad mode "
+            "enabled. Given that this use case is ambiguous and error-prone, it is forbidden. "
+            "You can clarify your code by moving both the view and the inplace either both inside "
+            "the no_grad block (if you don't want the inplace to be tracked) or both outside (if "
+            "you want the inplace to be tracked)."
+        )
+
+
+def rebase(self: Tensor, node: Any) -> None:
+    """Makes `node` the history of `self`, and of the region of its base that it shows."""
+    view = self._view
+    if view is not None:
+        base = view.base
+        base._node = _region_node(base, view.path, node)
+        base._requires_grad = True
+        view.seen = base._node
+    self._node, self._requires_grad = node, True
+
+
+def _region_node(base: Tensor, path: tuple, node: Any) -> Node:
+    """The base after a write through a view: outside the region its old history, inside `node`."""
+    region = Node()
+    region.op = REGISTRY["view_scatter"]
+    region.edges = (edge_of(base), node)
+    region.values = (None, None, path, None)
+    region.checks = ()
+    region.fits = region.hooks = None
+    region._order = next_order()
+    return region
+
+
+def _through(F: Any, x: Any, path: tuple) -> Any:
+    for step, args in path:
+        x = getattr(F, step.name)(x, *args)
+    return x
+
+
+def _view_scatter(xp: Any, x: Any, y: Any, path: tuple) -> Any:
+    out = x.copy()
+    region = out
+    for step, args in path:
+        region = step.forward(xp, region, *args)
+    region[...] = y
+    return out
+
+
+op(
+    "view_scatter",
+    _view_scatter,
+    lambda F, g, path: F.view_scatter(g, F.zeros_like(_through(F, g, path)), path),
+    lambda F, g, path: _through(F, g, path),
+    wide=False,
+)

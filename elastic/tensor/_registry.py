@@ -1,0 +1,200 @@
+"""The registry: every op by name, with its forward and its vjps.
+
+    mul = op("mul", lambda xp, x, y: x * y, lambda F, g, y: g * y, lambda F, g, x: g * x)
+
+The k-th vjp belongs to the k-th parameter (None: nothing to differentiate). It names what it reads:
+parameters of the forward, `out` for the output, `x_shape` for the shape of `x`; nothing else is saved.
+A vjp returns `g`, a view or a new array, and uses operators and `F` only. `F` holds all ops under
+PyTorch's names and signatures: raw forwards when `g` is an array, ops when it is a tensor. So the
+same rule runs at full speed in the first order and is itself differentiable under `create_graph`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from elastic.tensor import dtypes
+
+F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
+HALF_DTYPES = frozenset(d.np for d in dtypes.HALVES)
+
+# PyTorch's names of parameters that our tables call by their letter, and numpy's spelling.
+_ALIASES = {"axis": "dim", "keepdims": "keepdim"}
+_POSITIONS = {"input": 0, "self": 0, "other": 1}
+
+
+class Op:
+    """One op: how to compute it, how to differentiate it, and what that has to save."""
+
+    __slots__ = (
+        "call",
+        "defaults",
+        "forward",
+        "joint",
+        "name",
+        "names",
+        "operands",
+        "packs",
+        "plain",
+        "plans",
+        "positions",
+        "reads",
+        "shapes_read",
+        "title",
+        "to_float",
+        "variadic",
+        "view",
+        "vjps",
+        "wide",
+    )
+
+    def __init__(self, name: str, forward: Callable, vjps: tuple, joint: Callable | None = None):
+        self.name = name
+        self.title = "".join(word.capitalize() for word in name.split("_")) + "Backward0"
+        self.forward = self.plain = forward
+        self.names = _parameters(forward)[1:]
+        self.defaults = forward.__defaults__ or ()
+        self.positions = {each: k for k, each in enumerate(self.names)}
+        self.positions |= {
+            alias: self.positions[each]
+            for alias, each in _ALIASES.items()
+            if each in self.positions
+        }
+        self.positions = _POSITIONS | self.positions
+        self.vjps, self.joint = vjps, joint
+        self.reads = tuple(self._read_positions(rule) for rule in (joint and (joint,)) or vjps)
+        self.shapes_read = any(k > len(self.names) for read in self.reads for k in read)
+        self.plans: dict[tuple, tuple] = {}
+
+    def _read_positions(self, rule: Callable | None) -> tuple[int, ...]:
+        if rule is None:
+            return ()
+        count = len(self.names)
+        places = {"out": count}
+        places |= {each: k for k, each in enumerate(self.names)}
+        places |= {f"{each}_shape": count + 1 + k for k, each in enumerate(self.names)}
+        return tuple(places[each] for each in _parameters(rule)[2:])
+
+    def plan(self, needs: tuple[bool, ...]) -> tuple[bool, ...]:
+        """Which values backward reads when `needs` inputs want a gradient: parameters, then out."""
+        found = self.plans.get(needs)
+        if found is None:
+            rules = self.reads if self.joint else [r for r, n in zip(self.reads, needs) if n]
+            read = {k for each in rules for k in each}
+            found = self.plans[needs] = tuple(k in read for k in range(len(self.names) + 1))
+        return found
+
+    def bind(self, args: tuple, named: dict[str, Any]) -> list:
+        """All parameters in order. Raises: TypeError, as a Python function does."""
+        values = list(args)
+        if self.packs and len(args) > 1 and (len(args) > 2 or not _is_sequence(args[1])):
+            values[1:] = [args[1:]]
+        count = len(self.names)
+        if len(values) > count:
+            raise TypeError(f"{self.name}() takes {count} arguments, got {len(values)}")
+        missing = object()
+        required = count - len(self.defaults)
+        for k in range(len(values), count):
+            values.append(missing if k < required else self.defaults[k - required])
+        for name, value in named.items():
+            if name not in self.positions:
+                raise TypeError(f"{self.name}() got an unexpected keyword argument '{name}'")
+            values[self.positions[name]] = value
+        if missing in values[:required] if not named and len(args) < required else False:
+            raise TypeError(f"{self.name}() missing arguments: it takes {', '.join(self.names)}")
+        return values
+
+
+def _is_sequence(value: Any) -> bool:
+    return value is None or isinstance(value, (tuple, list))
+
+
+def _parameters(function: Callable) -> tuple[str, ...]:
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount]
+
+
+REGISTRY: dict[str, Op] = {}
+TENSORS: Any = SimpleNamespace()  # `F` of a vjp whose gradient is a tensor
+
+
+class _Arrays:
+    """`F` of a vjp whose gradient is an array of module `xp`: raw forwards, filled when asked."""
+
+    def __init__(self, xp: Any):
+        self._xp = xp
+
+    def __getattr__(self, name: str) -> Callable:
+        entry = REGISTRY[name]
+        function = partial(_widened, entry) if entry.wide else entry.forward
+        self.__dict__[name] = ready = partial(function, self._xp)
+        return ready
+
+
+NUMPY = _Arrays(np)
+_NAMESPACES: dict[str, Any] = {"numpy": NUMPY}
+
+
+def arrays(xp: Any) -> Any:
+    """`F` for arrays of module `xp`."""
+    if xp.__name__ not in _NAMESPACES:
+        _NAMESPACES[xp.__name__] = _Arrays(xp)
+    return _NAMESPACES[xp.__name__]
+
+
+def kernel(name: str) -> Callable:
+    """A decorator: the function becomes the forward of op `name`, on top of the plain one.
+
+    It takes what the plain forward takes, and returns NotImplemented for what it leaves to it.
+    """
+
+    def install(fast: Callable) -> Callable:
+        entry = REGISTRY[name]
+        slower = entry.forward
+
+        def forward(xp: Any, *args: Any) -> Any:
+            out = fast(xp, *args)
+            return slower(xp, *args) if out is NotImplemented else out
+
+        set_forward(name, forward)
+        return fast
+
+    return install
+
+
+def set_forward(name: str, forward: Callable) -> None:
+    """Makes `forward` what op `name` computes; `REGISTRY[name].plain` stays what it was."""
+    REGISTRY[name].forward = forward
+    for namespace in _NAMESPACES.values():
+        namespace.__dict__.pop(name, None)
+
+
+def _widened(entry: Op, xp: Any, *args: Any, **named: Any) -> Any:
+    first = args[0]
+    if getattr(first, "dtype", F32) in HALF_DTYPES:
+        return widened(entry.forward, xp, args, named)
+    return entry.forward(xp, *args, **named)
+
+
+def widened(forward: Callable, xp: Any, args: Any, named: dict | None = None) -> Any:
+    """`forward` of half-precision arrays: computed in float32 and rounded once."""
+    half = next(a.dtype for a in args if getattr(a, "dtype", F32) in HALF_DTYPES)
+    out = forward(xp, *[_to_float32(a) for a in args], **(named or {}))
+    if isinstance(out, tuple):
+        return tuple(_to_half(each, half) for each in out)
+    return _to_half(out, half)
+
+
+def _to_float32(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_to_float32(each) for each in value]
+    return value.astype(F32) if getattr(value, "dtype", F32) in HALF_DTYPES else value
+
+
+def _to_half(value: Any, half: Any) -> Any:
+    return value.astype(half) if value.dtype == F32 else value

@@ -1,0 +1,86 @@
+"""The only place that knows a device: which array module an array belongs to, and how to move it.
+
+numpy is always there; cupy is imported when the first array goes to a GPU. Both speak the same
+language, so an op has one body, written for `xp`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from elastic.tensor._types import device
+
+
+def xp_of(array: Any) -> Any:
+    """The module (numpy or cupy) that computes with `array`."""
+    cupy = sys.modules.get("cupy")
+    return cupy if cupy is not None and isinstance(array, cupy.ndarray) else np
+
+
+def is_array(value: Any) -> bool:
+    """Whether `value` is an array of one of the modules."""
+    return isinstance(value, np.ndarray) or xp_of(value) is not np
+
+
+def device_of(array: Any) -> device:
+    """The device on which `array` lives."""
+    if isinstance(array, np.ndarray):
+        return _CPU
+    return device("cuda", array.device.id)
+
+
+def to_device(array: Any, where: device) -> Any:
+    """`array` on device `where`: itself when it is there already.
+
+    Raises: AssertionError with PyTorch's text when there is no GPU.
+    """
+    if where.type == "cpu":
+        return array if isinstance(array, np.ndarray) else array.get()
+    return _cupy_or_error().asarray(array)
+
+
+def module_for(where: device | None) -> Any:
+    """The module that creates arrays on device `where`."""
+    return np if where is None or where.type == "cpu" else _cupy_or_error()
+
+
+def to_host(array: Any) -> np.ndarray:
+    """`array` as a numpy array: itself when it is one."""
+    return array if isinstance(array, np.ndarray) else array.get()
+
+
+@cache
+def gpu_count() -> int:
+    """How many GPUs cupy can use: 0 without cupy, a driver or a device."""
+    try:
+        return importlib.import_module("cupy").cuda.runtime.getDeviceCount()
+    except Exception:  # noqa: BLE001 cupy reports a missing driver by several private types
+        return 0
+
+
+def add_at(xp: Any, array: Any, index: Any, values: Any) -> None:
+    """Adds `values` into `array[index]`, with repeated places adding up."""
+    if xp is np:
+        np.add.at(array, index, values)
+    else:
+        importlib.import_module("cupyx").scatter_add(array, index, values)
+
+
+def special(xp: Any) -> Any:
+    """scipy.special, or cupy's: loaded when the first special function is asked for."""
+    name = "scipy.special" if xp is np else "cupyx.scipy.special"
+    return importlib.import_module(name)
+
+
+def _cupy_or_error() -> Any:
+    if not gpu_count():
+        raise AssertionError("Torch not compiled with CUDA enabled")
+    return importlib.import_module("cupy")
+
+
+_CPU = device("cpu")

@@ -1,0 +1,144 @@
+"""PyTorch's dtypes and its rules of promotion.
+
+A result's dtype depends on who takes part: tensors with dimensions beat 0-dim tensors, which beat
+Python scalars, unless the weaker one is of a higher kind (bool < integer < float < complex).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+
+class dtype:
+    """A kind of element: `torch.float32` and its siblings. There is one object of each."""
+
+    __slots__ = ("is_complex", "is_floating_point", "name", "np", "title")
+
+    def __init__(self, name: str, title: str, numpy_type: Any):
+        self.name = name
+        self.title = title  # what PyTorch's messages and type names call it
+        self.np = np.dtype(numpy_type)
+        self.is_complex = self.np.kind == "c"
+        self.is_floating_point = self.np.kind == "f" or name == "bfloat16"
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self.np.itemsize
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether values below zero exist."""
+        return self.np.kind not in "bu"
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> str:
+        return "bool_" if self.name == "bool" else self.name
+
+
+bool_ = dtype("bool", "Bool", np.bool_)
+uint8 = dtype("uint8", "Byte", np.uint8)
+int8 = dtype("int8", "Char", np.int8)
+int16 = short = dtype("int16", "Short", np.int16)
+int32 = int_ = dtype("int32", "Int", np.int32)
+int64 = long = dtype("int64", "Long", np.int64)
+float16 = half = dtype("float16", "Half", np.float16)
+bfloat16 = dtype("bfloat16", "BFloat16", ml_dtypes.bfloat16)
+float32 = float_ = dtype("float32", "Float", np.float32)
+float64 = double = dtype("float64", "Double", np.float64)
+complex64 = cfloat = dtype("complex64", "ComplexFloat", np.complex64)
+complex128 = cdouble = dtype("complex128", "ComplexDouble", np.complex128)
+
+ALL = (bool_, uint8, int8, int16, int32, int64)
+ALL += (float16, bfloat16, float32, float64, complex64, complex128)
+FROM_NUMPY = {d.np: d for d in ALL}
+HALVES = frozenset({float16, bfloat16})  # computed in float32 and rounded once, as PyTorch does
+
+_default = [float32]
+
+
+def set_default_dtype(d: dtype) -> None:
+    """Makes `d` the dtype of tensors made from Python floats."""
+    if not d.is_floating_point:
+        raise TypeError("only floating-point types are supported as the default type")
+    _default[0] = d
+
+
+def get_default_dtype() -> dtype:
+    """The dtype of tensors made from Python floats."""
+    return _default[0]
+
+
+def from_numpy_dtype(d: Any) -> dtype:
+    """The dtype of numpy's `d`. Raises: TypeError for what PyTorch has no dtype for."""
+    found = FROM_NUMPY.get(np.dtype(d))
+    if found is None:
+        known = ", ".join(each.name for each in ALL)
+        raise TypeError(f"tensors hold one of {known}; got numpy.{np.dtype(d)}; convert it first")
+    return found
+
+
+def rank(d: dtype) -> int:
+    """The kind of `d` as a number: 0 bool, 1 integer, 2 float, 3 complex."""
+    if d.is_complex:
+        return 3
+    return 2 if d.is_floating_point else int(d is not bool_)
+
+
+@cache
+def promote_types(a: dtype, b: dtype) -> dtype:
+    """The smallest dtype that holds both."""
+    if a is b:
+        return a
+    low, high = sorted((a, b), key=lambda d: (rank(d), d.itemsize))
+    if rank(high) == 3:
+        return complex128 if float64 in (low, high) or complex128 in (low, high) else complex64
+    if rank(low) == rank(high) == 2:
+        return float32 if {low, high} == HALVES else high
+    if (high is uint8 and low is int8) or (high is int8 and low is uint8):
+        return int16
+    return high
+
+
+def can_cast(source: dtype, target: dtype) -> bool:
+    """Whether an in-place result of dtype `source` may be written into `target`."""
+    return rank(source) <= rank(target) or {rank(source), rank(target)} == {1}
+
+
+def scalar_dtype(value: Any) -> dtype:
+    """The dtype that a Python number takes part with."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool_
+    if isinstance(value, (int, np.integer)):
+        return int64
+    if isinstance(value, (float, np.floating)):
+        return _default[0]
+    return promote_types(_default[0], complex64)
+
+
+def combine(high: dtype | None, low: dtype | None) -> dtype | None:
+    """The result of a stronger and a weaker class of participants, each already promoted."""
+    if high is None or low is None:
+        return high or low
+    if rank(low) <= rank(high) and rank(high) > 0:
+        return high
+    if rank(low) == 3 and rank(high) == 2:
+        return complex128 if high is float64 else complex64
+    return promote_types(high, low)
+
+
+def finfo(d: dtype | None = None) -> Any:
+    """The limits of a floating-point dtype, as numpy's finfo tells them."""
+    d = d or _default[0]
+    return ml_dtypes.finfo(d.np) if d is bfloat16 else np.finfo(d.np)
+
+
+def iinfo(d: dtype) -> Any:
+    """The limits of an integer dtype, as numpy's iinfo tells them."""
+    return np.iinfo(d.np)

@@ -1,0 +1,10 @@
+"""The ops, in tables by family: forward and vjps of each stand side by side.
+
+To add one, write a line in its family's table and a line in `tests/tensor/test_ops.py`.
+"""
+
+from __future__ import annotations
+
+from elastic.tensor.ops import elementwise, index, linalg, random, reduce, shape
+
+__all__ = ["elementwise", "index", "linalg", "random", "reduce", "shape"]

@@ -1,0 +1,1 @@
+"""Ops with chance in them."""
