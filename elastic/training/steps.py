@@ -104,6 +104,7 @@ class Steps:
         indices = self.loader.leaves(epoch, position)[leaf]
         batch, evidence = self._fetch(epoch, position, leaf, indices)
         randomness.seed_leaf(self._seed, step, leaf)
+        self.bridge.begin()
         try:
             with self.state.guard():
                 loss, weight, metrics = self._loss(self._train_step(self.state, batch), indices)
