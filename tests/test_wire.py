@@ -79,6 +79,7 @@ def test_absent_fields_take_their_defaults():
         (b'{"type": "Point", "x": 1.5}', "expected int, got float"),
         (b'{"type": "Point", "x": true}', "expected int, got bool"),
         (b'{"type": "Point", "x": 1, "y": true}', "expected float, got bool"),
+        (b'{"type": "Point", "x": 1, "y": 1' + b"0" * 400 + b"}", "beyond its range"),
         (b'{"type": "Point", "x": null}', "expected int, got NoneType"),
         (b'{"type": "Shape", "name": 1}', "expected str, got int"),
         (b'{"type": "Shape", "name": "s", "closed": 1}', "expected bool, got int"),
