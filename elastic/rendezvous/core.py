@@ -61,7 +61,7 @@ class Standing:
     gone: dict[str, str] = field(default_factory=dict)
     """Members of the record that are dead, and how we know."""
     suspects: frozenset[str] = frozenset()
-    """Members probed in this generation."""
+    """Members of which a probe is on its way, or that it found dead."""
     reset: str = ""
     resets: int = 0
     boundary: ev.BoundaryReached | None = None
@@ -188,9 +188,10 @@ def _on_verdict(s: Standing, event: ev.Verdict, now: float, cfg: Settings) -> Mo
         return s, ()
     if event.dead:
         return replace(s, gone=s.gone | {event.id: event.reason}), ()
-    pair = f"the connection between {event.by or 'the store'} and {event.id} broke, both live"
+    s = replace(s, suspects=s.suspects - {event.id})
     if not event.by:  # only its key was gone: its agent will write it again
-        return replace(s, suspects=s.suspects - {event.id}), ()
+        return s, ()
+    pair = f"the connection between {event.by} and {event.id} broke, both live"
     if s.resets < RESETS:
         return replace(s, reset=pair), ()
     away = max((event.by, event.id), key=lambda id: _place(record.ids, id))
@@ -258,6 +259,7 @@ def _adopt(s: Standing, record: Record | None, revision: int) -> Standing:
     moved = bool(record.lost or record.joined or record.left)
     return replace(
         s,
+        present=_without(s.present, (*record.lost, *record.left)),  # dropped with the proposal
         gone={id: why for id, why in s.gone.items() if id in record.ids},
         exited=frozenset(id for id in s.exited if id in record.ids),
         suspects=frozenset(),
@@ -448,9 +450,8 @@ def _tell_group(s: Standing, record: Record, cfg: Settings) -> Move:
     if record.generation <= s.told or not s.mine or s.revive:
         return s, ()
     ids = tuple(id for id in record.ids if id in s.mine)
-    unknown = [id for id in record.ids if id not in s.known]
-    if ids and unknown:
-        return _ask_for(s, unknown)
+    if ids and any(id not in s.known for id in record.ids):
+        return _ask_for(s, record)
     left = tuple(id for id in record.left if id in s.mine)
     outside = tuple(id for id in s.mine if id in s.inside and id not in ids + left)
     s = replace(s, told=record.generation, inside=frozenset(ids), told_candidates=())
@@ -465,11 +466,12 @@ def _tell_group(s: Standing, record: Record, cfg: Settings) -> Move:
     return s, commands
 
 
-def _ask_for(s: Standing, unknown: list[str]) -> Move:
+def _ask_for(s: Standing, record: Record) -> Move:
     """Addresses are in the members' keys; whose key is gone already is as good as dead."""
-    if not s.listing:
-        return replace(s, listing=True), (do.List(),)
-    return s, ()
+    unknown = [id for id in record.ids if id not in s.known and id not in s.gone]
+    if s.listing or not unknown:  # else the next record is without them: nothing to ask for
+        return s, ()
+    return replace(s, listing=True), (do.List(),)
 
 
 def _prune(s: Standing) -> dict[str, Member]:

@@ -34,7 +34,7 @@ class Shape:
     start_s: tuple[float, float] = (0.1, 0.6)
     """How long a worker takes until it is ready."""
     lease_ttl_s: float = 3.0
-    troubles: Troubles = Troubles()
+    troubles: Troubles = field(default_factory=Troubles)
 
 
 @dataclass

@@ -343,8 +343,8 @@ class SimulatedWorker:
         if self._is_first_of_its_agent():
             if self.last_line is not None:
                 self.around.judge.line(self, self.last_line)
-            elif self.training.applied:
-                line = {"open": self.training.applied, "lineage": self.training.lineage}
+            else:  # also at step 0: the agent's file may be of a job that fell back to it
+                line = {"resume": self.training.applied, "lineage": self.training.lineage}
                 self.around.judge.line(self, line)
         self.around.judge.level(self)
         self.around.after((0.0, 0.002), lambda: self._done(core.Synced()))

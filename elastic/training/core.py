@@ -96,8 +96,8 @@ class Plan:
 
     @property
     def moves(self) -> bool:
-        """Whether anything travels or is loaded."""
-        return bool(self.state or self.result or self.load)
+        """Whether State changes anywhere: it travels, is loaded, or is that before the hooks."""
+        return bool(self.state or self.result or self.load or self.rerun)
 
 
 def decide(answers: tuple[Answer, ...]) -> Plan:
