@@ -104,6 +104,13 @@ def _from_object(kind: type, data: Any) -> Any:
         raise ValueError(f"{kind.__name__}: {error}") from None
 
 
+def _parsed(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except RecursionError:
+        raise ValueError("a message is not nested so deeply") from None
+
+
 class Vocabulary:
     """A closed set of dataclasses that may appear on a wire, by name."""
 
@@ -124,7 +131,7 @@ class Vocabulary:
         Raises:
             ValueError: not JSON, an unknown type, or fields that do not fit.
         """
-        body = json.loads(line)
+        body = _parsed(line)
         if not isinstance(body, dict) or not isinstance(body.get("type"), str):
             raise ValueError("a message is an object with a type")
         kind = self.kinds.get(body.pop("type"))

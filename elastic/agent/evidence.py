@@ -89,6 +89,8 @@ class AuditFile:
         self._any = False
         if path is not None:
             self._file = path.open("a", encoding="utf-8")
+            if _is_torn(path):
+                self._file.write("\n")
 
     def append(self, line: dict[str, Any]) -> None:
         """Take a line."""
@@ -117,3 +119,13 @@ class AuditFile:
         file, self._file = self._file, None
         if file is not None:
             file.close()
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether a crash left half a line at the end, to which the next must not be glued."""
+    with path.open("rb") as file:
+        file.seek(0, 2)
+        if file.tell() == 0:
+            return False
+        file.seek(-1, 2)
+        return file.read(1) != b"\n"

@@ -72,7 +72,6 @@ class Loop:
             self.options.checkpoint_dir, self.options.checkpoint_keep, say=_say
         )
         if os.environ.get(control.ENV_FRESH):
-            directory.set_aside()
             return directory, None
         return directory, directory.newest(identity["model"])
 
@@ -200,6 +199,8 @@ class Loop:
         if plan.rerun and self.standing.hooked == plan.top and self._snapshot is not None:
             self.state.restore(self._snapshot)
         lineage = plan.lineage
+        if not lineage and not plan.load and self.checkpoints and self._writes_for_its_host():
+            self.checkpoints.set_aside()  # --fresh: the job begins, and an older one's would win
         if plan.load == self.standing.id:
             lineage = self._load()
         mover = transfer.Mover(self.state, self.steps, self.standing, self.world)
@@ -230,8 +231,7 @@ class Loop:
         elif not self._opened:
             plan = self.standing.plan
             kind = "resume" if plan is not None and plan.load else "open"
-            if step > 0:
-                self._commit({kind: step, "lineage": lineage})
+            self._commit({kind: step, "lineage": lineage})
         self._opened = True
 
     # -- a step --------------------------------------------------------------------------------
