@@ -49,23 +49,19 @@ class GroupWorld(World):
 
     def allreduce(self, array: Any, op: str = "sum") -> np.ndarray:
         """Return the sum (or mean, max, min) over all members, added in canonical tree order."""
-        host = np.asarray(array)
-        return host.copy() if self.size == 1 else self._members().allreduce(host, op)
+        return self._members().allreduce(np.asarray(array), op)
 
     def broadcast(self, array: Any, root: int = 0) -> np.ndarray:
         """Return the array of rank `root`."""
-        host = np.asarray(array)
-        return host.copy() if self.size == 1 else self._members().broadcast(host, root)
+        return self._members().broadcast(np.asarray(array), root)
 
     def allgather(self, array: Any) -> list[np.ndarray]:
         """Return the arrays of all ranks, in rank order."""
-        host = np.asarray(array)
-        return [host.copy()] if self.size == 1 else self._members().allgather(host)
+        return self._members().allgather(np.asarray(array))
 
     def barrier(self) -> None:
         """Return when all members are here."""
-        if self.size > 1:
-            self._members().barrier()
+        self._members().barrier()
 
     def _members(self) -> Any:
         if self._group is None or current_group() is not self._group:

@@ -1,21 +1,22 @@
-"""The group of a world of one: the calls of `collectives.Group`, without a network."""
+"""The group of a world of one: all that `collectives.Group` has, without a network."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from elastic.collectives.partial import Forest, Partial, reduce
+from elastic.collectives.frames import as_bytes
+from elastic.collectives.operations import Blob, Operations
 from elastic.world import Member
 
 __all__ = ["SoloGroup"]
 
 
-class SoloGroup:
+class SoloGroup(Operations):
     """One member; whatever it sends comes back to it."""
 
     address = ""
-    size, rank = 1, 0
+    rank, size = 0, 1
 
     def rename(self, id: str) -> None:
         """There is nobody to tell."""
@@ -26,22 +27,11 @@ class SoloGroup:
     def interrupt(self, generation: int, reason: str) -> None:
         """Nothing is ever waited for."""
 
-    def gather(self, blob: bytes) -> list[bytes]:
-        """Return the blob of the one member."""
-        return [blob]
-
     def round(
-        self, tag: str, outgoing: Mapping[int, Sequence[Any]], expect: Iterable[int]
+        self, tag: str, outgoing: Mapping[int, Sequence[Blob]], expect: Iterable[int]
     ) -> dict[int, list[Any]]:
-        """Return nothing: nobody else sends."""
-        return {}
-
-    def reduce_tree(
-        self, tag: str, n_leaves: int, forest: Forest, header: bytes
-    ) -> tuple[list[bytes], Partial | None]:
-        """Return the one header, and the sum of all leaves."""
-        lent = {node: partial.lend() for node, partial in forest.partials.items()}
-        return [header], reduce(lent, n_leaves)
+        """Return what it sent to itself, if it expects that."""
+        return {rank: [as_bytes(blob) for blob in outgoing[rank]] for rank in expect}
 
     def close(self) -> None:
         """Nothing is open."""

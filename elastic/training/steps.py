@@ -165,7 +165,7 @@ class Steps:
         records = tuple(self._records[leaf] for leaf in sorted(self._records))
         header = Header(step, lineage, order, flags, records)
         blob = json.dumps(to_json(header), separators=(",", ":")).encode()
-        blobs, total = group.reduce_tree(f"step {step}", self.leaf_count(step), self._forest, blob)
+        blobs, total = group.reduce_tree(f"step {step}", self._forest, blob)
         headers = [from_json(Header, json.loads(blob)) for blob in blobs]
         self._check(headers, header)
         leaves = sorted(
