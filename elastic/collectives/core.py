@@ -233,7 +233,7 @@ def may_read(standing: Standing, source: str, limit_bytes: int) -> bool:
     Beyond the limit a source is read only while somebody awaits it, so nobody waits for ever
     behind data that nobody wants yet.
     """
-    if sum(standing.parked.values()) < limit_bytes:
+    if standing.phase is Phase.CLOSED or sum(standing.parked.values()) < limit_bytes:
         return True
     return any(
         source in sources and (standing.generation, source, key) not in standing.parked

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -71,6 +72,11 @@ class SegmentMap:
             ranges = [tuple(cut[part] for cut in cuts) for part in range(parts)]
             self._slices[parts] = tuple((each, self._within(each)) for each in ranges)
         return self._slices[parts]
+
+    @cached_property
+    def fingerprint(self) -> int:
+        """A number that differs between maps that differ."""
+        return crc32(repr((list(map(str, self.dtypes)), self.lengths, self.segments)).encode())
 
     @cached_property
     def _slices(self) -> dict[int, tuple[tuple[Ranges, SegmentMap], ...]]:
@@ -138,6 +144,12 @@ class Partial:
         """Return the same sum, into which `add` does not write."""
         return Partial(self.map, self.vectors, self.present, owned=False)
 
+    def owning(self) -> Partial:
+        """Return this if it is owned, else a copy that is."""
+        if self.owned:
+            return self
+        return Partial(self.map, [vector.copy() for vector in self.vectors], self.present.copy())
+
 
 def add(left: Partial, right: Partial, combine: np.ufunc = np.add) -> Partial:
     """Return left + right, in the vectors of one that is owned, else in new ones."""
@@ -165,14 +177,14 @@ def reduce(
 ) -> Partial | None:
     """Return the sum of partial sums at disjoint nodes, added at nodes of the tree only (S5).
 
-    None if there are none. Parts that are owned are used up.
+    None if there are none, else it is owned. Parts that are owned are used up.
     """
     standing = dict(parts)
     at = next(iter(standing), None)
     for left, right, parent in plan.additions(parts, n_leaves):
         standing[parent] = add(standing.pop(left), standing.pop(right), combine)
         at = parent
-    return standing[at] if at else None
+    return standing[at].owning() if at else None
 
 
 class Forest:

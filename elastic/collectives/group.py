@@ -1,0 +1,234 @@
+"""A group of members that exchange messages: the shell that joins mailbox and transport."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from elastic.collectives import core
+from elastic.collectives.frames import Header, Message, Outgoing, as_bytes
+from elastic.collectives.grpc_transport import Transport
+from elastic.collectives.mailbox import Mailbox
+from elastic.collectives.operations import Blob, Operations, pack, unpack
+from elastic.collectives.settings import GroupSettings
+from elastic.errors import ConfigError
+from elastic.world import Member
+
+__all__ = ["Group", "connect"]
+
+ROUNDS, PAIR = 0, 1
+OnSuspect = Callable[[int, str, str], None]
+
+
+def _nobody_asks(generation: int, id: str, reason: str) -> None:
+    """A static group has no judge: its callers see the error."""
+
+
+class Group(Operations):
+    """One member's end of a group. It listens from the start, under `address`.
+
+    Args:
+        job: the job's name; members of another one are refused.
+        token: the job's secret; without one it listens on loopback only.
+        bind: 'host' or 'host:port' to listen on.
+        me: this member's id, if it is known yet.
+        on_suspect: called with (generation, member id, reason) when the connection to a member
+            of the group breaks; once per member and generation, from another thread.
+    """
+
+    def __init__(
+        self,
+        job: str,
+        token: str | None = None,
+        bind: str = "127.0.0.1",
+        me: str = "",
+        settings: GroupSettings | None = None,
+        on_suspect: OnSuspect = _nobody_asks,
+    ):
+        self.settings = settings or GroupSettings()
+        self.direct_below_bytes = self.settings.direct_below_bytes
+        self.generation = -1
+        self.members: tuple[Member, ...] = ()
+        self.rank = 0
+        self.size = 0
+        self._next: dict[str, int] = {}
+        self._mailbox = Mailbox(self.settings.parked_limit_bytes, self._abandon, on_suspect)
+        self._transport = Transport(job, token, bind, _Inbox(self._mailbox), self.settings)
+        if me:
+            self.rename(me)
+
+    @property
+    def address(self) -> str:
+        """Where this member listens: host:port."""
+        return self._transport.address
+
+    def rename(self, me: str) -> None:
+        """Take the id of a new admission; `enter` comes next."""
+        self._transport.rename(me)
+
+    def enter(self, generation: int, members: Sequence[Member], rank: int) -> None:
+        """Move to a new generation; connections to members that stay are kept.
+
+        Raises:
+            ProtocolError: this generation or a newer one was entered before.
+        """
+        members = tuple(members)
+        peers = [member for at, member in enumerate(members) if at != rank]
+        self._mailbox.take(core.Entered(generation, tuple(peer.id for peer in peers)))
+        self.generation, self.members, self.rank = generation, members, rank
+        self.size, self._next = len(members), {}
+        self._transport.enter(generation, peers)
+
+    def interrupt(self, generation: int, reason: str) -> None:
+        """End every wait, and each one to come, until `generation` or a newer one is entered."""
+        self._mailbox.take(core.Interrupted(generation, reason))
+
+    def check(self) -> None:
+        """Return at once if the generation goes on.
+
+        Raises:
+            Aborted: it does not; the next collective would say the same.
+        """
+        self._mailbox.check()
+
+    def counters(self) -> dict[str, int]:
+        """Return what was refused: messages behind the fence, callers without the token."""
+        return {
+            "refused_messages": self._mailbox.standing.refused,
+            "refused_callers": self._transport.strangers,
+        }
+
+    def close(self) -> None:
+        """Say goodbye and end every thread and connection, within a second."""
+        if self._mailbox.standing.phase is not core.Phase.CLOSED:
+            self._mailbox.take(core.Closed())
+            self._transport.close()
+
+    def __enter__(self) -> Group:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # -- messages ------------------------------------------------------------------------------
+
+    def round(
+        self, tag: str, outgoing: Mapping[int, Sequence[Blob]], expect: Iterable[int]
+    ) -> dict[int, list[memoryview]]:
+        """Return the blobs of each expected rank, after handing over the outgoing ones.
+
+        All members call their rounds in the same order; what a rank sends to itself stays here.
+        Outgoing blobs may be written again when this returns or raises.
+
+        Raises:
+            Aborted: a peer is lost or a newer generation began.
+            ConfigError: a peer called another operation, or a message is too large.
+        """
+        expect = list(expect)
+        others = [rank for rank in expect if rank != self.rank]
+        messages = self._exchange("round", tag, outgoing, others)
+        for rank in others:
+            self._check_tag(tag, rank, messages[rank].header.tag)
+        got = {rank: message.blobs for rank, message in messages.items()}
+        if self.rank in expect:
+            got[self.rank] = [as_bytes(blob) for blob in outgoing[self.rank]]
+        return got
+
+    def send(self, array: np.ndarray, to: int) -> None:
+        """Send an array to one member, which calls `recv`; it may change when this returns."""
+        self._exchange(f"pair to {to}", "send", {to: pack(array)}, [], PAIR)
+
+    def recv(self, source: int) -> np.ndarray:
+        """Return the next array that rank `source` sends to this member."""
+        channel = "pair:" + self.members[source].id
+        ticket = self._mailbox.expect((channel, self._count(channel)), (self.members[source].id,))
+        return unpack(ticket.wait()[self.members[source].id].blobs)
+
+    def _exchange(
+        self,
+        channel: str,
+        tag: str,
+        outgoing: Mapping[int, Sequence[Blob]],
+        expect: Sequence[int],
+        kind: int = ROUNDS,
+    ) -> dict[int, Message]:
+        ids = {rank: self.members[rank].id for rank in expect}
+        header = Header(self.generation, kind, self._count(channel), tag)
+        key = (channel, header.index)
+        ticket = self._mailbox.expect(key, tuple(ids.values()))
+        sending: list[Outgoing] = []
+        try:
+            for rank, blobs in outgoing.items():
+                if rank != self.rank:
+                    sending.append(self._send(rank, header, blobs))
+            self.check()  # an abort before this line has not seen all that is being sent
+            messages = ticket.wait()
+            if not all(each.wait() for each in sending):
+                self.check()
+        except BaseException:
+            for each in sending:
+                each.abandon()
+            raise
+        return {rank: messages[id] for rank, id in ids.items()}
+
+    def _send(self, rank: int, header: Header, blobs: Sequence[Blob]) -> Outgoing:
+        outgoing = Outgoing(header, [as_bytes(blob) for blob in blobs], self.settings.chunk_bytes)
+        if outgoing.nbytes > self.settings.max_message_bytes:
+            raise ConfigError(
+                f"a message takes at most {self.settings.max_message_bytes} bytes, got "
+                f"{outgoing.nbytes} for rank {rank}; raise max_message_bytes on all members"
+            )
+        self._transport.outbox(self.members[rank].id).put(outgoing)
+        return outgoing
+
+    def _count(self, channel: str) -> int:
+        index = self._next.get(channel, 0)
+        self._next[channel] = index + 1
+        return index
+
+    def _check_tag(self, tag: str, rank: int, theirs: str) -> None:
+        if theirs != tag:
+            raise ConfigError(
+                f"rank {rank} called {theirs}, rank {self.rank} {tag}; "
+                "all members call the same collectives in the same order"
+            )
+
+    def _abandon(self) -> None:
+        self._transport.abandon()
+
+
+class _Inbox:
+    """What the transport says, as events of the mailbox."""
+
+    def __init__(self, mailbox: Mailbox):
+        self._mailbox = mailbox
+        self.message = mailbox.message
+        self.lost = mailbox.lost
+        self.refused = mailbox.fail
+        self.wait_readable = mailbox.wait_readable
+
+    def left(self, id: str) -> None:
+        """A peer said goodbye."""
+        self._mailbox.take(core.Left(id))
+
+    def superseded(self, id: str, generation: int, reason: str) -> None:
+        """A peer has entered a newer generation without this member."""
+        if generation > self._mailbox.standing.generation:
+            self._mailbox.take(core.Interrupted(generation, f"member {id}: {reason}"))
+        else:
+            self._mailbox.lost(id, f"member {id}: {reason}")
+
+
+def connect(
+    addresses: Sequence[str], rank: int, token: str | None = None, job: str = "static"
+) -> Group:
+    """Return a group of members that do not change: rank i listens on `addresses[i]`.
+
+    Peers may start up to half a minute later. A loss raises Aborted in every later call.
+    """
+    settings = GroupSettings(patient=True, connect_timeout_s=30.0)
+    members = [Member(f"rank{at}", address) for at, address in enumerate(addresses)]
+    group = Group(job, token, bind=addresses[rank], me=members[rank].id, settings=settings)
+    group.enter(1, members, rank)
+    return group

@@ -1,0 +1,180 @@
+"""The shell around the mailbox core: the lock, the payloads, and the callers that wait.
+
+Training's thread waits here; the transport's threads bring events. Every decision is the core's.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from elastic.collectives import core
+from elastic.collectives.core import Key, Standing
+from elastic.collectives.frames import Message
+from elastic.errors import Aborted, ElasticError
+
+__all__ = ["Mailbox", "Ticket"]
+
+Name = tuple[int, str, Key]
+
+
+class Ticket:
+    """What a caller holds while it waits."""
+
+    __slots__ = ("_done", "_error", "_messages")
+
+    def __init__(self) -> None:
+        self._done = threading.Lock()  # an Event of one use, at a fifth of the price
+        self._done.acquire()
+        self._messages: dict[str, Message] = {}
+        self._error: core.Abort | None = None
+
+    def wait(self) -> dict[str, Message]:
+        """Return the messages by source.
+
+        Raises:
+            Aborted: the generation ended first.
+        """
+        with self._done:
+            pass
+        if self._error:
+            raise _aborted(self._error)
+        return self._messages
+
+    def settle(self, messages: dict[str, Message], error: core.Abort | None = None) -> None:
+        """Wake the caller. Once."""
+        self._messages, self._error = messages, error
+        self._done.release()
+
+
+class Mailbox:
+    """Keeps what arrives until it is awaited, behind the fence.
+
+    Args:
+        parked_limit_bytes: see `GroupSettings`.
+        on_abort: called under the lock when the generation ends.
+        on_suspect: called with (generation, member id, reason) from the thread that noticed.
+    """
+
+    def __init__(
+        self,
+        parked_limit_bytes: int,
+        on_abort: Callable[[], None],
+        on_suspect: Callable[[int, str, str], None],
+    ):
+        self._parked_limit_bytes = parked_limit_bytes
+        self._on_abort = on_abort
+        self._on_suspect = on_suspect
+        self._standing = Standing()
+        self._payloads: dict[Name, Message] = {}
+        self._tickets: dict[Key, Ticket] = {}
+        self._fatal: ElasticError | None = None
+        self._changed = threading.Condition(threading.Lock())
+
+    @property
+    def standing(self) -> Standing:
+        """The core's standing now: a value that never changes."""
+        return self._standing
+
+    def check(self) -> None:
+        """Raise Aborted if the generation is over, or what made every call futile."""
+        if self._fatal:
+            raise self._fatal
+        if self._standing.abort:
+            raise _aborted(self._standing.abort)
+
+    # -- the callers ---------------------------------------------------------------------------
+
+    def enter(self, generation: int, peers: tuple[str, ...]) -> None:
+        """Move the fence to `generation`."""
+        self.take(core.Entered(generation, peers))
+
+    def expect(self, key: Key, sources: tuple[str, ...]) -> Ticket:
+        """Return a ticket for one message from each source.
+
+        Raises:
+            Aborted: the generation is over.
+        """
+        ticket = Ticket()
+        with self._changed:
+            self.check()
+            self._tickets[key] = ticket
+            try:
+                self._apply(core.Awaited(key, sources))
+            except BaseException:
+                del self._tickets[key]
+                raise
+        return ticket
+
+    def fail(self, error: ElasticError) -> None:
+        """Let every call raise `error`: there is no group for this member."""
+        self._fatal = self._fatal or error
+        self.take(core.Interrupted(self._standing.generation + 1, str(error)))
+
+    # -- the transport -------------------------------------------------------------------------
+
+    def take(self, event: core.Event, message: Message | None = None) -> None:
+        """Let the core decide about an event, and do what it says."""
+        with self._changed:
+            suspects = self._apply(event, message)
+        for suspect in suspects:
+            self._on_suspect(suspect.generation, suspect.id, suspect.reason)
+
+    def message(self, source: str, message: Message) -> None:
+        """Take a message that is wholly here."""
+        header = message.header
+        key = ("pair:" + source if header.channel else "round", header.index)
+        self.take(core.Arrived(header.generation, source, key, message.nbytes), message)
+
+    def lost(self, id: str, reason: str) -> None:
+        """The connection to a peer broke."""
+        self.take(core.PeerLost(self._standing.generation, id, reason))
+
+    def wait_readable(self, source: str) -> None:
+        """Return when more may be read from `source`."""
+        if self._standing.parked:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: core.may_read(self._standing, source, self._parked_limit_bytes)
+                )
+
+    # -- commands ------------------------------------------------------------------------------
+
+    def _apply(self, event: core.Event, message: Message | None = None) -> list[core.Suspect]:
+        self._standing, commands = core.step(self._standing, event)
+        if message and not any(isinstance(each, core.Refuse) for each in commands):
+            assert isinstance(event, core.Arrived)
+            self._payloads[event.generation, event.source, event.key] = message
+        suspects = []
+        for command in commands:
+            match command:
+                case core.Deliver():
+                    self._deliver(command)
+                case core.Forget(names):
+                    for name in names:
+                        self._payloads.pop(name, None)
+                case core.Abort():
+                    self._abort(command)
+                case core.Suspect():
+                    suspects.append(command)
+        if not isinstance(event, core.Arrived):
+            self._changed.notify_all()
+        return suspects
+
+    def _deliver(self, command: core.Deliver) -> None:
+        name = command.generation, command.key
+        taken = {
+            source: self._payloads.pop((name[0], source, name[1])) for source in command.sources
+        }
+        self._tickets.pop(command.key).settle(taken)
+        self._changed.notify_all()
+
+    def _abort(self, abort: core.Abort) -> None:
+        waiting, self._tickets = self._tickets, {}
+        for ticket in waiting.values():
+            ticket.settle({}, abort)
+        self._on_abort()
+
+
+def _aborted(abort: core.Abort) -> Aborted:
+    return Aborted(abort.reason, peer=abort.peer, generation=abort.generation)
