@@ -1,0 +1,228 @@
+"""Hooks of modules: the slow way to call one, taken only when it has hooks."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from elastic.tensor import Tensor
+
+if TYPE_CHECKING:
+    from elastic.tensor.nn.module import Module
+
+__all__ = ["RemovableHandle"]
+
+
+class Hook(NamedTuple):
+    """A user's function and when to call it: forward_pre, forward, backward_pre or backward."""
+
+    kind: str
+    function: Callable[..., Any]
+    with_kwargs: bool = False
+    always_call: bool = False
+
+
+class RemovableHandle:
+    """What `register_*_hook` returns: `remove()`, or a `with` block, ends the hook."""
+
+    _ids = itertools.count()
+
+    def __init__(self, hooks: OrderedDict[int, Any]):
+        self._hooks = weakref.ref(hooks)
+        self.id = next(self._ids)
+
+    @classmethod
+    def add(cls, hooks: OrderedDict[int, Any], hook: Any, prepend: bool = False) -> RemovableHandle:
+        """Return the handle of a hook after placing it last, or first."""
+        handle = cls(hooks)
+        hooks[handle.id] = hook
+        if prepend:
+            hooks.move_to_end(handle.id, last=False)
+        return handle
+
+    def remove(self) -> None:
+        """End the hook; a second call does nothing."""
+        hooks = self._hooks()
+        if hooks is not None:
+            hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.remove()
+
+
+def call(module: Module, args: tuple, kwargs: dict[str, Any]) -> Any:
+    """Return the output of a module that has hooks."""
+    pending = [hook for hook in module._hooks.values() if hook.kind == "forward"]
+    try:
+        return _call(module, args, kwargs, pending)
+    except Exception:
+        _call_the_rest(module, args, kwargs, pending)
+        raise
+
+
+def _call(module: Module, args: tuple, kwargs: dict[str, Any], pending: list[Hook]) -> Any:
+    args, kwargs = _before(module, args, kwargs)
+    watch = _Watch.of(module)
+    if watch:
+        args = watch.inputs(args)
+    output = module.forward(*args, **kwargs)
+    while pending:
+        hook = pending.pop(0)
+        replaced = _call_forward_hook(hook, module, args, kwargs, output)
+        output = output if replaced is None else replaced
+    return watch.outputs(output) if watch else output
+
+
+def _before(module: Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    for hook in [h for h in module._hooks.values() if h.kind == "forward_pre"]:
+        if hook.with_kwargs:
+            args, kwargs = _checked_pair(hook.function(module, args, kwargs), args, kwargs)
+        else:
+            replaced = hook.function(module, args)
+            if replaced is not None:
+                args = replaced if isinstance(replaced, tuple) else (replaced,)
+    return args, kwargs
+
+
+def _checked_pair(result: Any, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict]:
+    if result is None:
+        return args, kwargs
+    if isinstance(result, tuple) and len(result) == 2:
+        return result
+    raise RuntimeError(
+        f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {result}."
+    )
+
+
+def _call_forward_hook(
+    hook: Hook, module: Module, args: tuple, kwargs: dict[str, Any], output: Any
+) -> Any:
+    if hook.with_kwargs:
+        return hook.function(module, args, kwargs, output)
+    return hook.function(module, args, output)
+
+
+def _call_the_rest(
+    module: Module, args: tuple, kwargs: dict[str, Any], pending: list[Hook]
+) -> None:
+    """Call the hooks that asked to be called even when forward fails; their output is None."""
+    for hook in pending:
+        if hook.always_call:
+            try:
+                _call_forward_hook(hook, module, args, kwargs, None)
+            except Exception as error:  # noqa: BLE001  the error of forward is the one to tell
+                warnings.warn(
+                    "module forward hook with ``always_call=True`` raised an exception "
+                    f"that was silenced as another error was raised in forward: {error}",
+                    stacklevel=2,
+                )
+
+
+@cache
+def _gate() -> Any:
+    from elastic.tensor.autograd import Function
+
+    class Gate(Function):
+        """The identity; `watch` sees, and may replace, the gradients of all its tensors."""
+
+        @staticmethod
+        def forward(ctx: Any, watch: Callable[[tuple], tuple], *tensors: Tensor) -> tuple:
+            ctx.watch = watch
+            return tuple(tensor.view_as(tensor) for tensor in tensors)
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor | None) -> tuple:
+            return None, *ctx.watch(grads)
+
+    return Gate
+
+
+class _Watch:
+    """The backward hooks during one call: gates at the inputs and outputs of a module."""
+
+    def __init__(self, module: Module, before: list[Callable], after: list[Callable]):
+        self.module, self.before, self.after = module, before, after
+        self.n_inputs = 0
+        self.reaches_inputs = False
+        self.grad_output: tuple | None = None
+
+    @classmethod
+    def of(cls, module: Module) -> _Watch | None:
+        hooks = list(module._hooks.values())
+        before = [hook.function for hook in hooks if hook.kind == "backward_pre"]
+        after = [hook.function for hook in hooks if hook.kind == "backward"]
+        return cls(module, before, after) if before or after else None
+
+    def inputs(self, args: tuple) -> tuple:
+        self.n_inputs = len(args)
+        places = _tensor_places(args)
+        self.reaches_inputs = any(args[i].requires_grad for i in places)
+        if not self.reaches_inputs:
+            return args
+        return _gated(args, places, lambda grads: self._at_inputs(grads, places))
+
+    def outputs(self, output: Any) -> Any:
+        values = output if isinstance(output, tuple) else (output,)
+        places = _tensor_places(values)
+        if not any(values[i].requires_grad for i in places):
+            return output
+        gated = _gated(values, places, lambda grads: self._at_outputs(grads, places, len(values)))
+        return gated if isinstance(output, tuple) else gated[0]
+
+    def _at_outputs(self, grads: tuple, places: list[int], count: int) -> tuple:
+        grad_output = _spread(grads, places, count)
+        for hook in self.before:
+            grad_output = _replaced(hook(self.module, grad_output), grad_output, "grad_output")
+        self.grad_output = grad_output
+        if not self.reaches_inputs:
+            nothing = (None,) * self.n_inputs
+            for hook in self.after:
+                hook(self.module, nothing, grad_output)
+        return tuple(grad_output[i] for i in places)
+
+    def _at_inputs(self, grads: tuple, places: list[int]) -> tuple:
+        grad_input = _spread(grads, places, self.n_inputs)
+        for hook in self.after:
+            result = hook(self.module, grad_input, self.grad_output)
+            grad_input = _replaced(result, grad_input, "grad_input")
+        self.grad_output = None
+        return tuple(grad_input[i] for i in places)
+
+
+def _tensor_places(values: tuple) -> list[int]:
+    return [i for i, value in enumerate(values) if isinstance(value, Tensor)]
+
+
+def _gated(values: tuple, places: list[int], watch: Callable[[tuple], tuple]) -> tuple:
+    passed = list(values)
+    for i, tensor in zip(places, _gate().apply(watch, *(values[i] for i in places)), strict=True):
+        passed[i] = tensor
+    return tuple(passed)
+
+
+def _spread(grads: tuple, places: list[int], count: int) -> tuple:
+    """Return the gradients at their places among `count`, None elsewhere."""
+    spread: list[Any] = [None] * count
+    for i, grad in zip(places, grads, strict=True):
+        spread[i] = grad
+    return tuple(spread)
+
+
+def _replaced(result: Any, grads: tuple, what: str) -> tuple:
+    if result is None:
+        return grads
+    result = result if isinstance(result, tuple) else (result,)
+    if len(result) != len(grads):
+        raise RuntimeError(
+            f"Backward hook returned an invalid number of {what}, "
+            f"got {len(result)}, but expected {len(grads)}"
+        )
+    return result

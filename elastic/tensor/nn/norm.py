@@ -1,0 +1,249 @@
+"""Normalisation: over the batch, over the features, over groups of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import elastic.tensor as torch
+from elastic.tensor import Tensor
+from elastic.tensor.nn import functional as F
+from elastic.tensor.nn import init
+from elastic.tensor.nn.module import Module
+from elastic.tensor.nn.parameter import Parameter
+
+__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "LayerNorm", "RMSNorm"]
+
+
+class _NormBase(Module):
+    """What norms with running statistics share.
+
+    Their float buffers are averages over batches, so over micro-batches they may be averaged too:
+    training recognises this class by that.
+    """
+
+    _version = 2  # since 2, state_dict has num_batches_tracked
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        bias: bool = True,
+    ):
+        super().__init__()
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.track_running_stats = track_running_stats
+        _register_affine(self, num_features, affine, affine and bias)
+        self._register_statistics()
+        self.reset_parameters()
+
+    def _register_statistics(self) -> None:
+        tracked = self.track_running_stats
+        size = self.num_features
+        self.register_buffer("running_mean", torch.zeros(size) if tracked else None)
+        self.register_buffer("running_var", torch.ones(size) if tracked else None)
+        batches = torch.tensor(0, dtype=torch.int64) if tracked else None
+        self.register_buffer("num_batches_tracked", batches)
+
+    def reset_running_stats(self) -> None:
+        """Forget the batches seen so far."""
+        if self.track_running_stats:
+            self.running_mean.zero_()
+            self.running_var.fill_(1)
+            self.num_batches_tracked.zero_()
+
+    def reset_parameters(self) -> None:
+        """Start again: statistics forgotten, weight 1, bias 0."""
+        self.reset_running_stats()
+        _reset_affine(self)
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, metadata: dict, *rest: Any
+    ) -> None:
+        key = prefix + "num_batches_tracked"
+        if (metadata.get("version") or 1) < 2 and self.track_running_stats:
+            state_dict.setdefault(key, torch.tensor(0, dtype=torch.int64))
+        super()._load_from_state_dict(state_dict, prefix, metadata, *rest)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class _BatchNorm(_NormBase):
+    """(x - mean) / sqrt(var + eps) * weight + bias, with mean and var over all but channels.
+
+    The running statistics move by `momentum` towards each batch's, or with momentum None are the
+    plain average of all batches. Evaluation uses them.
+    Source: Ioffe and Szegedy, "Batch Normalization", 2015.
+    """
+
+    _ranks: tuple[int, ...]
+
+    def forward(self, input: Tensor) -> Tensor:
+        self._check_rank(input)
+        factor = self._advance() if self.training and self.track_running_stats else 0.0
+        use_batch = self.training or self.running_mean is None
+        running = (self.running_mean, self.running_var)
+        if self.training and not self.track_running_stats:  # switched off after construction
+            running = (None, None)
+        return F.batch_norm(input, *running, self.weight, self.bias, use_batch, factor, self.eps)
+
+    def _advance(self) -> float:
+        """Count the batch; return how far the running statistics move towards it."""
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            if self.momentum is None:
+                return 1.0 / int(self.num_batches_tracked)
+        return 0.0 if self.momentum is None else self.momentum
+
+    def _check_rank(self, input: Tensor) -> None:
+        if input.dim() not in self._ranks:
+            expected = " or ".join(f"{rank}D" for rank in self._ranks)
+            raise ValueError(f"expected {expected} input (got {input.dim()}D input)")
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch norm. Shapes: (N, C) or (N, C, L)."""
+
+    _ranks = (2, 3)
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch norm. Shapes: (N, C, H, W)."""
+
+    _ranks = (4,)
+
+
+class BatchNorm3d(_BatchNorm):
+    """Batch norm. Shapes: (N, C, D, H, W)."""
+
+    _ranks = (5,)
+
+
+class LayerNorm(Module):
+    """(x - mean) / sqrt(var + eps) * weight + bias, with mean and var over the last dimensions.
+
+    Shapes: input (*, *normalized_shape). Source: Ba, Kiros and Hinton, 2016.
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+    ):
+        super().__init__()
+        self.normalized_shape = _as_shape(normalized_shape)
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        _register_affine(
+            self, self.normalized_shape, elementwise_affine, elementwise_affine and bias
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set weight 1 and bias 0."""
+        _reset_affine(self)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, "
+            f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
+        )
+
+
+class RMSNorm(Module):
+    """x / sqrt(mean(x ** 2) + eps) * weight over the last dimensions; eps None is the dtype's.
+
+    Shapes: input (*, *normalized_shape). Source: Zhang and Sennrich, 2019.
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+    ):
+        super().__init__()
+        self.normalized_shape = _as_shape(normalized_shape)
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        weight = Parameter(torch.empty(self.normalized_shape)) if elementwise_affine else None
+        self.register_parameter("weight", weight)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set weight 1."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )
+
+
+class GroupNorm(Module):
+    """Layer norm over groups of channels, with one weight and bias a channel.
+
+    Shapes: input (N, num_channels, *). Source: Wu and He, 2018.
+    """
+
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True):
+        super().__init__()
+        if num_channels % num_groups != 0:
+            raise ValueError(
+                f"num_channels ({num_channels}) must be divisible by num_groups ({num_groups})"
+            )
+        self.num_groups = num_groups
+        self.num_channels = num_channels
+        self.eps = eps
+        self.affine = affine
+        _register_affine(self, num_channels, affine, affine)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set weight 1 and bias 0."""
+        _reset_affine(self)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )
+
+
+def _as_shape(size: int | Sequence[int]) -> tuple[int, ...]:
+    return (size,) if isinstance(size, int) else tuple(size)
+
+
+def _register_affine(module: Module, shape: Any, weight: bool, bias: bool) -> None:
+    module.register_parameter("weight", Parameter(torch.empty(shape)) if weight else None)
+    module.register_parameter("bias", Parameter(torch.empty(shape)) if bias else None)
+
+
+def _reset_affine(module: Any) -> None:
+    if module.weight is not None:
+        init.ones_(module.weight)
+    if module.bias is not None:
+        init.zeros_(module.bias)

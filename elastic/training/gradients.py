@@ -1,0 +1,207 @@
+"""The bridge between tensors and the arrays that travel: gradients and buffers of a leaf.
+
+A leaf is one micro-batch's contribution to a step. `begin` remembers the committed buffers, `take`
+turns gradients and buffer changes into a partial sum and undoes them, `put` hands the reduced step
+back. Segments are the trainable parameters, then the float buffers of norm layers (PROTOCOL B4).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import elastic.tensor as torch
+from elastic.collectives.partial import Partial, SegmentMap
+from elastic.errors import ProtocolError, StateError
+from elastic.tensor import Tensor, nn
+from elastic.tensor.nn.norm import _NormBase
+from elastic.training.state import State
+
+__all__ = ["Bridge", "Taken"]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a leaf gives: `partial` is to be added up, `buffers` (small, JSON) goes to everybody.
+
+    `buffers` has only what the leaf changed: the increase of an integer buffer as nested lists, the
+    new bytes of any other as base64.
+    """
+
+    partial: Partial
+    buffers: dict[str, Any]
+
+
+class Bridge:
+    """Takes leaves from, and puts reduced steps into, the modules of a State.
+
+    Attributes:
+        map: where each segment lies in the flat vectors; half precision is added up in float32.
+        names: of the segments.
+    """
+
+    def __init__(self, state: State):
+        params = {n: p for n, p in state.named_parameters().items() if p.requires_grad}
+        buffers = _buffers(state)
+        self._params = list(params.values())
+        self._norms = [buffer for buffer in buffers if buffer.is_statistic]
+        self._integers = [buffer for buffer in buffers if buffer.is_integer]
+        self._others = [b for b in buffers if not (b.is_statistic or b.is_integer)]
+        self.names = (*params, *(buffer.path for buffer in self._norms))
+        tensors = [*self._params, *(buffer.tensor for buffer in self._norms)]
+        self.map = SegmentMap.of((_sum_dtype(t), t.numel()) for t in tensors)
+        self._began = False
+
+    @property
+    def _buffers(self) -> list[_Buffer]:
+        return [*self._norms, *self._integers, *self._others]
+
+    def begin(self) -> None:
+        """Remember the committed buffers, and start from gradients that are None (B2)."""
+        for param in self._params:
+            param.grad = None
+        for buffer in self._buffers:
+            buffer.remember()
+        self._began = True
+
+    def discard(self) -> None:
+        """Undo a leaf: gradients None, buffers as committed."""
+        for param in self._params:
+            param.grad = None
+        for buffer in self._buffers:
+            buffer.undo()
+        self._began = False
+
+    def take(self, weight: float) -> Taken:
+        """Return weight × gradients and weight × changes of norm buffers; then undo the leaf."""
+        if not self._began:
+            raise ProtocolError("Bridge.take expects a begin before the micro-batch, got none")
+        partial = Partial.empty(self.map)
+        for segment, param in enumerate(self._params):
+            if param.grad is not None:
+                _write(partial, segment, param.grad.cpu().numpy(), weight)
+        for segment, buffer in enumerate(self._norms, len(self._params)):
+            if buffer.changed():
+                _write(partial, segment, buffer.change(), weight)
+        integers = {b.path: b.change().tolist() for b in self._integers if b.changed()}
+        others = {b.path: b.text() for b in self._others if b.changed()}
+        self.discard()
+        return Taken(partial, {**integers, **others})
+
+    def put(
+        self, total: Partial | None, weight: float, changes: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Give the parameters the mean gradient, and the buffers what the leaves made of them.
+
+        `weight` is the sum over all leaves, `changes` has every leaf's `Taken.buffers`.
+        Raises: StateError if leaves disagree on a buffer that has no rule, naming it.
+        """
+        for segment, param in enumerate(self._params):
+            values = None if total is None else total[segment]
+            param.grad = None if values is None else _mean(values, weight, param)
+        for segment, buffer in enumerate(self._norms, len(self._params)):
+            values = None if total is None else total[segment]
+            if values is not None:
+                buffer.add(values / weight)
+        for buffer in self._integers:
+            found = [change[buffer.path] for change in changes if buffer.path in change]
+            if found:
+                buffer.add(np.max([np.array(each) for each in found], axis=0))
+        for buffer in self._others:
+            buffer.agree([change.get(buffer.path) for change in changes])
+
+
+class _Buffer:
+    """A buffer of a module, and the value it had when the step began."""
+
+    def __init__(self, path: str, module: nn.Module, name: str):
+        self.path, self._module, self._name = path, module, name
+        self.tensor: Tensor = module._buffers[name]
+        self._committed = b""
+        is_float = self.tensor.is_floating_point()
+        self.is_statistic = is_float and isinstance(module, _NormBase)
+        self.is_integer = not is_float and self.tensor.dtype not in (torch.bool, *_COMPLEX)
+
+    def _now(self) -> np.ndarray:
+        return self._module._buffers[self._name].detach().cpu().numpy()
+
+    def remember(self) -> None:
+        self.tensor = self._module._buffers[self._name]
+        self._committed = self._now().tobytes()
+
+    def changed(self) -> bool:
+        # By bytes, not by version: a write through `.data` is a write too.
+        return self._now().tobytes() != self._committed
+
+    def _before(self) -> np.ndarray:
+        now = self._now()
+        return np.frombuffer(self._committed, now.dtype).reshape(now.shape)
+
+    def change(self) -> np.ndarray:
+        return self._now() - self._before()
+
+    def undo(self) -> None:
+        if (
+            self._module._buffers[self._name] is not self.tensor
+        ):  # the module put a new tensor there
+            setattr(self._module, self._name, self.tensor)
+        if self._committed and self.changed():
+            self._write(self._before())
+
+    def add(self, change: np.ndarray) -> None:
+        now = self._now()
+        self._write(now + change.reshape(now.shape))
+
+    def text(self) -> str:
+        return base64.b64encode(self._now().tobytes()).decode()
+
+    def agree(self, texts: list[str | None]) -> None:
+        if len(set(texts)) > 1:
+            raise StateError(
+                f"buffer {self.path!r} expects the same value after every micro-batch of a step, "
+                "got different ones; only integer buffers and those of norm layers are merged: "
+                "write to it in update, or make it a statistic of a norm layer"
+            )
+        if texts and texts[0] is not None:
+            now = self._now()
+            values = np.frombuffer(base64.b64decode(texts[0]), now.dtype)
+            self._write(values.reshape(now.shape))
+
+    def _write(self, values: np.ndarray) -> None:
+        with torch.no_grad():
+            self.tensor.copy_(torch.from_numpy(np.array(values)))
+
+
+_COMPLEX = (torch.complex64, torch.complex128)
+_HALVES = (torch.float16, torch.bfloat16)
+
+
+def _buffers(state: State) -> list[_Buffer]:
+    return [
+        _Buffer(f"{path}.{name}", module, name)
+        for path, module in state.named_modules().items()
+        for name, tensor in module._buffers.items()
+        if tensor is not None
+    ]
+
+
+def _sum_dtype(tensor: Tensor) -> np.dtype:
+    """Return the dtype in which a tensor's gradients are added up."""
+    return np.dtype(np.float32) if tensor.dtype in _HALVES else tensor.detach().cpu().numpy().dtype
+
+
+def _write(partial: Partial, segment: int, values: np.ndarray, weight: float) -> None:
+    vector, start, stop = partial.map.segments[segment]
+    flat = partial.vectors[vector][start:stop]
+    wide = values.astype(flat.dtype, copy=False)
+    np.multiply(wide, weight, out=flat.reshape(values.shape))  # C order, whatever the gradient's is
+    partial.present[segment] = True
+
+
+def _mean(values: np.ndarray, weight: float, param: Tensor) -> Tensor:
+    mean = torch.from_numpy((values / weight).reshape(param.shape))
+    return mean.to(param.device, param.dtype)

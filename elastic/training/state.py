@@ -1,0 +1,241 @@
+"""State: everything that must survive, and nothing that depends on who is in the group.
+
+A part is either an object with `state_dict` and `load_state_dict` (a module, an optimizer, a
+scheduler, a loader) or a plain value: number, string, bytes, numpy array, tensor, None, and lists,
+tuples and dicts of these.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+import elastic.tensor as torch
+from elastic.checkpoint.format import tree_digest
+from elastic.errors import StateError
+from elastic.tensor import Tensor, nn
+from elastic.tensor.nn import Parameter
+from elastic.training import randomness
+from elastic.training.guard import MOVE, Guard
+
+__all__ = ["State"]
+
+_PROGRESS = ("step", "epoch", "metrics")
+_SCALARS = (type(None), bool, int, float, str, bytes, np.generic)
+_CURE = (
+    "give it state_dict and load_state_dict, or keep it outside of State; "
+    "State holds modules, optimizers, numbers, strings, bytes, arrays, tensors, "
+    "and lists, tuples and dicts of these"
+)
+
+
+class State:
+    """The parts of a training job by name: `State(model=model, optimizer=optimizer)`.
+
+    Parts are attributes. Plain values may be assigned in `update` and in hooks; in `train_step`
+    State is read-only. `step` and `epoch` count what is committed, `metrics` is the last step's.
+
+    Raises: StateError for a part that cannot be saved, naming it and the cure.
+    """
+
+    step: int
+    epoch: int
+    metrics: dict[str, float]
+
+    def __init__(self, **parts: Any):
+        for name, value in parts.items():
+            _check_name(name)
+            _check_part(name, value)
+        self.__dict__.update(parts, step=0, epoch=0, metrics={})
+        self.__dict__.update(_names=tuple(parts), _guard=None)
+        for param in self.named_parameters().values():
+            _make_canonical(param)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._guard is not None:
+            raise StateError(f"State is read-only in train_step, got a write to {name!r}; {MOVE}")
+        if name not in self._names and name not in _PROGRESS:
+            raise StateError(
+                f"State has no part {name!r}; name it when you make it: State({name}=…)"
+            )
+        if is_stateful(self.__dict__[name]):
+            kind = type(self.__dict__[name]).__name__
+            raise StateError(f"State keeps its {kind} {name!r} for good; load into it instead")
+        _check_part(name, value)
+        self.__dict__[name] = value
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(f"{name}={type(part).__name__}" for name, part in self.parts())
+        return f"State({kinds}, step={self.step}, epoch={self.epoch})"
+
+    # ---- what is in it ------------------------------------------------------------------------
+
+    def parts(self) -> Iterator[tuple[str, Any]]:
+        """Yield (name, part) in the order in which they were given."""
+        return ((name, self.__dict__[name]) for name in self._names)
+
+    def named_modules(self) -> dict[str, nn.Module]:
+        """Return the modules among the parts and all modules within, each once, by path."""
+        found: dict[str, nn.Module] = {}
+        memo: set[nn.Module] = set()
+        for name, part in self.parts():
+            if isinstance(part, nn.Module):
+                found.update(part.named_modules(memo, prefix=name))
+        return found
+
+    def named_parameters(self) -> dict[str, Parameter]:
+        """Return all parameters of all modules, each once, by path."""
+        found: dict[str, Parameter] = {}
+        for path, module in self.named_modules().items():
+            found.update(module.named_parameters(prefix=path, recurse=False))
+        unique = {id(param): path for path, param in reversed(found.items())}
+        return {path: param for path, param in found.items() if unique[id(param)] == path}
+
+    # ---- to a tree and back -------------------------------------------------------------------
+
+    def capture(self, copy: bool = True) -> dict[str, Any]:
+        """Return everything as a tree of plain values and numpy arrays.
+
+        With `copy` the arrays are the tree's own; without, it is for reading now, not for keeping.
+        """
+        numpy_paths: list[list[Any]] = []
+        parts = {
+            name: _encode(_content(part), [name], numpy_paths, copy) for name, part in self.parts()
+        }
+        return {
+            "parts": parts,
+            "numpy_paths": numpy_paths,  # of the arrays that are not tensors
+            **{name: self.__dict__[name] for name in ("step", "epoch")},
+            "metrics": dict(self.metrics),
+            "random": randomness.capture(),
+        }
+
+    def restore(self, tree: dict[str, Any]) -> None:
+        """Load what `capture` returned, into the same objects: optimizers keep their parameters.
+
+        Raises: StateError if the tree is of a State with other parts.
+        """
+        parts = tree["parts"]
+        if parts.keys() != set(self._names):
+            raise StateError(
+                f"State expects the parts {', '.join(sorted(self._names))}; "
+                f"got {', '.join(sorted(parts))}; is it of another program?"
+            )
+        numpy_paths = {tuple(path) for path in tree["numpy_paths"]}
+        for name in self._names:
+            self._restore_part(name, _decode(parts[name], (name,), numpy_paths))
+        self.__dict__.update({name: tree[name] for name in _PROGRESS})
+        randomness.restore(tree["random"])
+
+    def _restore_part(self, name: str, value: Any) -> None:
+        part = self.__dict__[name]
+        if is_stateful(part):
+            part.load_state_dict(value)
+        elif isinstance(part, Tensor) and _alike(part, value):
+            part.copy_(value)
+        elif isinstance(part, np.ndarray) and _alike(part, value):
+            part[...] = value
+        else:
+            self.__dict__[name] = value
+
+    # ---- digests ------------------------------------------------------------------------------
+
+    def digest(self) -> str:
+        """Return 'sha256:…' of the names, shapes, dtypes and bits of all parameters (B7)."""
+        return tree_digest(
+            {path: _host_array(p.detach(), False) for path, p in self.named_parameters().items()}
+        )
+
+    def state_digest(self) -> str:
+        """Return 'sha256:…' of everything in State (B7)."""
+        return tree_digest(self.capture(copy=False))
+
+    def fingerprint(self) -> str:
+        """Return 'sha256:…' of the names, shapes and dtypes of the modules' tensors (B6)."""
+        shapes = [
+            f"{path} {tensor.dtype} {list(tensor.shape)}"
+            for name, part in self.parts()
+            if isinstance(part, nn.Module)
+            for path, tensor in [*part.named_parameters(name), *part.named_buffers(name)]
+        ]
+        return f"sha256:{hashlib.sha256(chr(10).join(shapes).encode()).hexdigest()}"
+
+    def guard(self) -> Guard:
+        """Return a context in which a write to State is a StateError: it stands around train_step.
+
+        Buffers of modules and gradients may be written (U1).
+        """
+        return Guard(self)
+
+
+def is_stateful(part: Any) -> bool:
+    """Whether a part saves and loads itself."""
+    return (
+        callable(getattr(part, "state_dict", None))
+        and callable(getattr(part, "load_state_dict", None))
+        and not isinstance(part, type)
+    )
+
+
+def _content(part: Any) -> Any:
+    return part.state_dict() if is_stateful(part) else part
+
+
+def _check_name(name: str) -> None:
+    if hasattr(State, name) or name in (*_PROGRESS, "carry") or name.startswith("_"):
+        raise StateError(f"State keeps the name {name!r} for itself; choose another")
+
+
+def _check_part(name: str, value: Any) -> None:
+    if isinstance(value, Tensor) and value.requires_grad:
+        raise StateError(
+            f"State part {name!r} is a tensor that requires a gradient, which would not be reduced "
+            "over the workers; put it into a Module as a Parameter, or detach it"
+        )
+    _encode(_content(value), [name], [], copy=False)
+
+
+def _make_canonical(tensor: Tensor) -> None:
+    """Lay a tensor out in C order: sums over other layouts have other bits (B5)."""
+    if not tensor.is_contiguous():
+        tensor.data = tensor.detach().contiguous()
+
+
+def _encode(value: Any, path: list[Any], numpy_paths: list[list[Any]], copy: bool) -> Any:
+    """Return a value with its tensors as arrays; the paths of those that were arrays are listed."""
+    if isinstance(value, _SCALARS):
+        return value
+    if isinstance(value, Tensor):
+        return _host_array(value.detach(), copy)
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        numpy_paths.append(path)
+        return np.array(value, order="C", copy=copy or None)
+    if isinstance(value, dict) and all(type(key) in (str, int) for key in value):
+        return {k: _encode(v, [*path, k], numpy_paths, copy) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        items = [_encode(v, [*path, i], numpy_paths, copy) for i, v in enumerate(value)]
+        return items if isinstance(value, list) else tuple(items)
+    where = ".".join(map(str, path))
+    raise StateError(f"State cannot save {where!r}, a {type(value).__name__}; {_CURE}")
+
+
+def _decode(value: Any, path: tuple, numpy_paths: set[tuple]) -> Any:
+    if isinstance(value, np.ndarray):
+        array = np.array(value, order="C")
+        return array if path in numpy_paths else torch.from_numpy(array)
+    if isinstance(value, dict):
+        return {k: _decode(v, (*path, k), numpy_paths) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_decode(v, (*path, i), numpy_paths) for i, v in enumerate(value))
+    return value
+
+
+def _host_array(tensor: Tensor, copy: bool) -> np.ndarray:
+    return np.array(tensor.cpu().numpy(), order="C", copy=copy or None)
+
+
+def _alike(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and a.shape == b.shape and a.dtype == b.dtype
