@@ -8,8 +8,9 @@ numpy's floating-point warnings.
 
 from __future__ import annotations
 
+import importlib
 from math import e, inf, nan, pi
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from elastic.tensor import _functions, _methods, autograd, dtypes
 from elastic.tensor import _registry as _tables
@@ -42,6 +43,7 @@ from elastic.tensor._grad_mode import (
     no_grad,
     set_grad_enabled,
 )
+from elastic.tensor._print import set_printoptions
 from elastic.tensor._random import (
     Generator,
     bernoulli,
@@ -90,16 +92,172 @@ from elastic.tensor.dtypes import (
     uint8,
 )
 
-if TYPE_CHECKING:
 
-    def __getattr__(name: str) -> Any: ...
+def __getattr__(name: str) -> Any:
+    # nn and optim are built on this module, so they are loaded when first asked for.
+    if name in ("nn", "optim", "linalg", "jit"):
+        return importlib.import_module(f"elastic.tensor.{name}")
+    raise AttributeError(f"module 'elastic.tensor' has no attribute {name!r}")
 
 
 # Ops that are public under their own name
-_OPS = ["abs", "acos", "addcdiv", "addcmul", "all", "amax", "amin", "any", "argmax", "argmin", "asin", "atan", "atan2", "bincount", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "bmm", "ceil", "clone", "cos", "cosh", "count_nonzero", "diagonal", "dot", "eq", "erf", "erfc", "exp", "exp2", "expm1", "flatten", "flip", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac", "gather", "ge", "gt", "hypot", "index_add", "index_copy", "index_select", "isfinite", "isinf", "isnan", "le", "lerp", "log", "log10", "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "lt", "masked_fill", "masked_select", "matmul", "maximum", "minimum", "mm", "movedim", "mul", "mv", "nan_to_num", "narrow", "ne", "neg", "outer", "permute", "pow", "reciprocal", "relu", "remainder", "repeat_interleave", "reshape", "roll", "round", "rsqrt", "scatter_add", "searchsorted", "select", "sigmoid", "sign", "signbit", "sin", "sinh", "sqrt", "square", "squeeze", "t", "tan", "tanh", "transpose", "tril", "triu", "trunc", "unflatten", "unsqueeze"]
+_OPS = [
+    "abs",
+    "acos",
+    "addcdiv",
+    "addcmul",
+    "all",
+    "amax",
+    "amin",
+    "any",
+    "argmax",
+    "argmin",
+    "asin",
+    "atan",
+    "atan2",
+    "bincount",
+    "bitwise_and",
+    "bitwise_left_shift",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
+    "bmm",
+    "ceil",
+    "clone",
+    "cos",
+    "cosh",
+    "count_nonzero",
+    "diagonal",
+    "dot",
+    "eq",
+    "erf",
+    "erfc",
+    "exp",
+    "exp2",
+    "expm1",
+    "flatten",
+    "flip",
+    "floor",
+    "floor_divide",
+    "fmax",
+    "fmin",
+    "fmod",
+    "frac",
+    "gather",
+    "ge",
+    "gt",
+    "hypot",
+    "index_add",
+    "index_copy",
+    "index_select",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "le",
+    "lerp",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "logaddexp",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "logsumexp",
+    "lt",
+    "masked_fill",
+    "masked_select",
+    "matmul",
+    "maximum",
+    "minimum",
+    "mm",
+    "movedim",
+    "mul",
+    "mv",
+    "nan_to_num",
+    "narrow",
+    "ne",
+    "neg",
+    "outer",
+    "permute",
+    "pow",
+    "reciprocal",
+    "relu",
+    "remainder",
+    "repeat_interleave",
+    "reshape",
+    "roll",
+    "round",
+    "rsqrt",
+    "scatter_add",
+    "searchsorted",
+    "select",
+    "sigmoid",
+    "sign",
+    "signbit",
+    "sin",
+    "sinh",
+    "sqrt",
+    "square",
+    "squeeze",
+    "t",
+    "tan",
+    "tanh",
+    "transpose",
+    "tril",
+    "triu",
+    "trunc",
+    "unflatten",
+    "unsqueeze",
+]
 
 # Functions that choose between ops, or are made of several
-_FUNCTIONS = ["add", "addmm", "allclose", "argsort", "baddbmm", "broadcast_tensors", "cat", "chunk", "clamp", "cumprod", "cumsum", "diag", "div", "einsum", "equal", "isclose", "log_softmax", "max", "mean", "meshgrid", "min", "nonzero", "norm", "numel", "prod", "scatter", "softmax", "sort", "split", "stack", "std", "std_mean", "sub", "sum", "take_along_dim", "tile", "topk", "unbind", "unique", "var", "var_mean", "where"]
+_FUNCTIONS = [
+    "add",
+    "addmm",
+    "allclose",
+    "argsort",
+    "baddbmm",
+    "broadcast_tensors",
+    "cat",
+    "chunk",
+    "clamp",
+    "cumprod",
+    "cumsum",
+    "diag",
+    "div",
+    "einsum",
+    "equal",
+    "isclose",
+    "log_softmax",
+    "max",
+    "mean",
+    "meshgrid",
+    "min",
+    "nonzero",
+    "norm",
+    "numel",
+    "prod",
+    "scatter",
+    "softmax",
+    "sort",
+    "split",
+    "stack",
+    "std",
+    "std_mean",
+    "sub",
+    "sum",
+    "take_along_dim",
+    "tile",
+    "topk",
+    "unbind",
+    "unique",
+    "var",
+    "var_mean",
+    "where",
+]
 
 _ALIASES = {
     "absolute": "abs", "arccos": "acos", "arcsin": "asin", "arctan": "atan", "clip": "clamp",
@@ -125,7 +283,15 @@ __all__ = [
     *("linspace", "logspace", "long", "manual_seed", "multinomial", "nan", "no_grad", "normal"),
     *("ones", "ones_like", "pi", "promote_types", "rand", "rand_like", "randint", "randint_like"),
     *("randn", "randn_like", "randperm", "result_type", "seed", "set_default_dtype"),
-    *("set_grad_enabled", "set_rng_state", "short", "tensor", "tril_indices", "triu_indices"),
+    *(
+        "set_grad_enabled",
+        "set_printoptions",
+        "set_rng_state",
+        "short",
+        "tensor",
+        "tril_indices",
+        "triu_indices",
+    ),
     *("uint8", "zeros", "zeros_like"),
 ]
 __all__ += [*_OPS, *_FUNCTIONS, *_ALIASES]

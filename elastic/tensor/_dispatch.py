@@ -35,6 +35,7 @@ def op(
     view: bool = False,
     packs: bool = False,
     variadic: bool = False,
+    title: str | None = None,
 ) -> Callable:
     """Registers an op; the function to call it with tensors.
 
@@ -42,8 +43,12 @@ def op(
     operands: parameters that promote to one dtype; to_float: integers become the default float
     wide: halves are computed in float32; view: shares memory with its first input
     packs: `f(x, 1, 2)` means `f(x, (1, 2))`; variadic: the first parameter is a list of tensors
+    title: the name of its grad_fn in PyTorch, where that is not the op's own
     """
+    if name in REGISTRY:
+        raise ValueError(f"every op has a name of its own, and there is a {name!r} already")
     entry = REGISTRY[name] = Op(name, forward, vjps, joint)
+    entry.title = title or entry.title
     entry.operands, entry.to_float, entry.wide = tuple(operands), to_float, wide
     entry.view, entry.packs, entry.variadic = view, packs, variadic
     make = {(0,): _unary, (0, 1): _binary}.get(entry.operands, _general)
@@ -288,7 +293,7 @@ def new_node(op: Op, args: list, raw: list, needs: tuple, result: Any, cell: lis
     inputs = args[0] if op.variadic else args
     node.op = op
     node.edges = tuple([edge_of(e) if n else None for e, n in zip(inputs, needs)])  # noqa: B905
-    keep = op.plan(needs) if not op.variadic else op.plan((True,) * len(op.names))
+    keep = op.plan(() if op.joint else needs)
     values = [v if k else None for v, k in zip((*raw, result), keep, strict=True)]
     checks = [
         (k, each._cell, each._cell[0])

@@ -19,6 +19,9 @@ _BASIC = (int, slice, type(None), type(...), np.integer)
 
 def getitem(self: Tensor, index: Any) -> Tensor:
     """The elements at `index`: a view for a basic index, else a copy."""
+    if index.__class__ is int and self._array.ndim:
+        _check_bounds(self._array.shape, (index,))
+        return TENSORS.select(self, 0, index)
     basic, index = normalised(self, index)
     return TENSORS.slice(self, index) if basic else TENSORS.index(self, index)
 

@@ -180,4 +180,5 @@ op(
     lambda F, g, path: F.view_scatter(g, F.zeros_like(_through(F, g, path)), path),
     lambda F, g, path: _through(F, g, path),
     wide=False,
+    title="CopySlices",
 )

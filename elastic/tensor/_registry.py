@@ -3,7 +3,7 @@
     mul = op("mul", lambda xp, x, y: x * y, lambda F, g, y: g * y, lambda F, g, x: g * x)
 
 The k-th vjp belongs to the k-th parameter (None: nothing to differentiate). It names what it reads:
-parameters of the forward, `out` for the output, `x_shape` for the shape of `x`; nothing else is saved.
+parameters of the forward, `out` for the output, `x_shape` for the shape of `x`; no more is saved.
 A vjp returns `g`, a view or a new array, and uses operators and `F` only. `F` holds all ops under
 PyTorch's names and signatures: raw forwards when `g` is an array, ops when it is a tensor. So the
 same rule runs at full speed in the first order and is itself differentiable under `create_graph`.
@@ -22,6 +22,8 @@ from elastic.tensor import dtypes
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 HALF_DTYPES = frozenset(d.np for d in dtypes.HALVES)
+
+_MISSING = object()
 
 # PyTorch's names of parameters that our tables call by their letter, and numpy's spelling.
 _ALIASES = {"axis": "dim", "keepdims": "keepdim"}
@@ -84,8 +86,8 @@ class Op:
         """Which values backward reads when `needs` inputs want a gradient: parameters, then out."""
         found = self.plans.get(needs)
         if found is None:
-            rules = self.reads if self.joint else [r for r, n in zip(self.reads, needs) if n]
-            read = {k for each in rules for k in each}
+            wanted = range(1) if self.joint else [k for k in range(len(self.reads)) if needs[k]]
+            read = {k for each in wanted for k in self.reads[each]}
             found = self.plans[needs] = tuple(k in read for k in range(len(self.names) + 1))
         return found
 
@@ -97,16 +99,16 @@ class Op:
         count = len(self.names)
         if len(values) > count:
             raise TypeError(f"{self.name}() takes {count} arguments, got {len(values)}")
-        missing = object()
         required = count - len(self.defaults)
         for k in range(len(values), count):
-            values.append(missing if k < required else self.defaults[k - required])
+            values.append(_MISSING if k < required else self.defaults[k - required])
         for name, value in named.items():
             if name not in self.positions:
                 raise TypeError(f"{self.name}() got an unexpected keyword argument '{name}'")
             values[self.positions[name]] = value
-        if missing in values[:required] if not named and len(args) < required else False:
-            raise TypeError(f"{self.name}() missing arguments: it takes {', '.join(self.names)}")
+        for name, value in zip(self.names, values, strict=True):
+            if value is _MISSING:
+                raise TypeError(f"{self.name}() missing required argument: '{name}'")
         return values
 
 

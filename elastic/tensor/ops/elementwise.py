@@ -28,7 +28,7 @@ div = two(
     to_float=True,
 )
 neg = one("neg", lambda xp, x: -x, lambda F, g: -g)
-square = one("square", lambda xp, x: x * x, lambda F, g, x: g * (2 * x))
+square = one("square", lambda xp, x: x * x, lambda F, g, x: g * (2 * x), title="PowBackward0")
 reciprocal = real("reciprocal", lambda xp, x: 1 / x, lambda F, g, out: -g * out * out)
 floor_divide = two("floor_divide", lambda xp, x, y: xp.floor_divide(x, y))
 remainder = two(
@@ -222,7 +222,12 @@ def _cast(xp: Any, x: Any, dtype: Any) -> Any:
 
 
 copy = op(
-    "copy", lambda xp, x, y: y.copy(), lambda F, g: F.zeros_like(g), lambda F, g: g, wide=False
+    "copy",
+    lambda xp, x, y: y.copy(),
+    lambda F, g: F.zeros_like(g),
+    lambda F, g: g,
+    wide=False,
+    title="CopySlices",
 )
 fill = op(
     "fill",
@@ -231,13 +236,16 @@ fill = op(
     lambda F, g: F.sum(g),
     wide=False,
 )
-cast = op("cast", _cast, lambda F, g: g, wide=False)  # the walker casts the gradient back
+cast = op(
+    "cast", _cast, lambda F, g: g, wide=False, title="ToCopyBackward0"
+)  # the walker casts the gradient back
 clone = op("clone", lambda xp, x: x.copy(), lambda F, g: g, wide=False)
 transfer = op(
     "transfer",
     lambda xp, x, where, back: backend.to_device(x, where),
     lambda F, g, where, back: F.transfer(g, back, where),
     wide=False,
+    title="ToCopyBackward0",
 )
 zeros_like = op("zeros_like", lambda xp, x: xp.zeros(x.shape, x.dtype), wide=False)
 ones_like = op("ones_like", lambda xp, x: xp.ones(x.shape, x.dtype), wide=False)

@@ -51,8 +51,12 @@ def _of_ndim(name: str, first: int, second: int) -> Any:
     return forward
 
 
+def _title(name: str) -> str:
+    return "MmBackward0" if name == "matmul" else f"{name.capitalize()}Backward0"
+
+
 def _product(name: str, forward: Any) -> Any:
-    return op(name, forward, _matmul_x, _matmul_y, operands=(0, 1))
+    return op(name, forward, _matmul_x, _matmul_y, operands=(0, 1), title=_title(name))
 
 
 matmul = _product("matmul", lambda xp, x, y: xp.matmul(x, y))
@@ -74,6 +78,7 @@ linear = op(
     _linear_weight,
     lambda F, g: g,
     operands=(0, 1, 2),
+    title="AddmmBackward0",
 )
 
 

@@ -117,10 +117,16 @@ def _at_0d(function: Any) -> Any:
 
 
 max_dim = op(
-    "max_dim", lambda xp, x, dim, keepdim=False: _best(xp, x, dim, keepdim, xp.argmax), _best_vjp
+    "max_dim",
+    lambda xp, x, dim, keepdim=False: _best(xp, x, dim, keepdim, xp.argmax),
+    _best_vjp,
+    title="MaxBackward0",
 )
 min_dim = op(
-    "min_dim", lambda xp, x, dim, keepdim=False: _best(xp, x, dim, keepdim, xp.argmin), _best_vjp
+    "min_dim",
+    lambda xp, x, dim, keepdim=False: _best(xp, x, dim, keepdim, xp.argmin),
+    _best_vjp,
+    title="MinBackward0",
 )
 argmax = op("argmax", lambda xp, x, dim=None, keepdim=False: x.argmax(dim, keepdims=keepdim))
 argmin = op("argmin", lambda xp, x, dim=None, keepdim=False: x.argmin(dim, keepdims=keepdim))
@@ -187,7 +193,7 @@ def _norm_vjp(F: Any, g: Any, x: Any, out: Any, p: float, dim: Dims, keepdim: bo
     return F.where(out == 0, 0.0, g * ratio / F.where(out == 0, 1.0, out) ** (p - 1))
 
 
-norm = op("norm", _norm, _norm_vjp)
+norm = op("norm", _norm, _norm_vjp, title="LinalgVectorNormBackward0")
 
 # Scans
 

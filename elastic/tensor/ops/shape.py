@@ -147,10 +147,10 @@ def _along(dim: int, shape: tuple, item: Any) -> tuple:
     return (slice(None),) * (dim % len(shape)) + (item,)
 
 
-reshape = view_op("reshape", _reshape, _back, packs=True)
+reshape = view_op("reshape", _reshape, _back, packs=True, title="ViewBackward0")
 view = view_op("view", _view, _back, packs=True)
-flatten = view_op("flatten", _flatten, _back)
-unflatten = view_op("unflatten", _unflatten, _back)
+flatten = view_op("flatten", _flatten, _back, title="ViewBackward0")
+unflatten = view_op("unflatten", _unflatten, _back, title="ViewBackward0")
 squeeze = view_op("squeeze", _squeeze, _back)
 unsqueeze = view_op("unsqueeze", _unsqueeze, _back)
 expand = view_op("expand", _expand, lambda F, g: g, packs=True)
@@ -161,6 +161,7 @@ movedim = view_op(
     "movedim",
     lambda xp, x, source, destination: xp.moveaxis(x, source, destination),
     lambda F, g, source, destination: F.movedim(g, destination, source),
+    title="PermuteBackward0",
 )
 alias = view_op("alias", lambda xp, x: x[...], lambda F, g: g)
 narrow = view_op(
@@ -173,6 +174,7 @@ narrow = view_op(
             dim, x_shape, slice(start % (x_shape[dim] + 1), start % (x_shape[dim] + 1) + length)
         ),
     ),
+    title="SliceBackward0",
 )
 select = view_op(
     "select",
