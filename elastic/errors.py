@@ -11,6 +11,7 @@
     ├── ProtocolError          a bug of ours: a core was asked for what its table forbids
     └── RetryableError         nothing is lost; the same call is right after the next generation
         ├── Aborted            a collective ended early: a peer is gone or a newer generation began
+        ├── LeaseGone          (rendezvous.store) a lease ran out; grant another
         └── StoreUnavailable   the store did not answer in time
 
 Whoever catches one to try again catches `RetryableError`: that is the meaning of the type.

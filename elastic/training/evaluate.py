@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from elastic.collectives.plan import deal
@@ -35,7 +36,7 @@ def evaluate(
     group = current_group()
     batches = loader.batch_indices()
     size, rank = (group.size, group.rank) if group is not None else (1, 0)
-    with no_grad(), state.evaluation_mode():
+    with no_grad(), _evaluation_mode(state):
         mine = [_one(state, fn, loader, i, batches[i]) for i in deal(len(batches), size)[rank]]
     if group is None:
         gathered = [mine]
@@ -43,6 +44,19 @@ def evaluate(
         gathered = [json.loads(blob) for blob in group.gather(json.dumps(mine).encode())]
     parts = sorted((part for parts in gathered for part in parts), key=lambda part: part[0])
     return weighted_mean([(weight, metrics) for _, weight, metrics in parts])
+
+
+@contextmanager
+def _evaluation_mode(state: State) -> Iterator[None]:
+    modules = state.named_modules().values()
+    were_training = [module for module in modules if module.training]
+    try:
+        for module in were_training:
+            module.training = False
+        yield
+    finally:
+        for module in were_training:
+            module.training = True
 
 
 def _one(
