@@ -533,6 +533,8 @@ def _waiting(s: Standing, cfg: Settings) -> tuple[str, str]:
     here, ready = phase(s), len(s.present)
     if not s.mine or s.leaving:
         return "", ""
+    if not all(s.mine.values()):  # their keys are on their way: nothing can be said yet
+        return s.said, ""
     if here is Phase.FORMING and ready < cfg.min_workers:
         text = f"waiting for workers: {ready} of at least {cfg.min_workers} are ready"
         return "short", text
