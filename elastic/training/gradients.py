@@ -45,7 +45,9 @@ class Bridge:
     """
 
     def __init__(self, state: State):
-        params = {n: p for n, p in state.named_parameters().items() if p.requires_grad}
+        everything = state.named_parameters()
+        params = {name: p for name, p in everything.items() if p.requires_grad}
+        self._frozen = {name: p for name, p in everything.items() if not p.requires_grad}
         buffers = _buffers(state)
         self._params = list(params.values())
         self._norms = [buffer for buffer in buffers if buffer.is_statistic]
@@ -61,7 +63,17 @@ class Bridge:
         return [*self._norms, *self._integers, *self._others]
 
     def begin(self) -> None:
-        """Remember the committed buffers, and start from gradients that are None (B2)."""
+        """Remember the committed buffers, and start from gradients that are None (B2).
+
+        Raises: StateError if a parameter was frozen when training began and no longer is.
+        """
+        for name, param in self._frozen.items():
+            if param.requires_grad:
+                raise StateError(
+                    f"parameter {name!r} was frozen when training began, got requires_grad=True: "
+                    "its gradient would not be reduced; set requires_grad before elastic.train, "
+                    "and zero its learning rate until it is to move"
+                )
         for param in self._params:
             param.grad = None
         for buffer in self._buffers:
@@ -126,11 +138,15 @@ class _Buffer:
         self.is_statistic = is_float and isinstance(module, _NormBase)
         self.is_integer = not is_float and self.tensor.dtype not in (torch.bool, *_COMPLEX)
 
+    @property
+    def _current(self) -> Tensor:
+        return self._module._buffers[self._name]
+
     def _now(self) -> np.ndarray:
-        return self._module._buffers[self._name].detach().cpu().numpy()
+        return self._current.detach().cpu().numpy()
 
     def remember(self) -> None:
-        self.tensor = self._module._buffers[self._name]
+        self.tensor = self._current
         self._committed = self._now().tobytes()
 
     def changed(self) -> bool:
@@ -142,12 +158,11 @@ class _Buffer:
         return np.frombuffer(self._committed, now.dtype).reshape(now.shape)
 
     def change(self) -> np.ndarray:
-        return self._now() - self._before()
+        wide = np.int64 if self.is_integer else self._now().dtype
+        return self._now().astype(wide) - self._before().astype(wide)
 
     def undo(self) -> None:
-        if (
-            self._module._buffers[self._name] is not self.tensor
-        ):  # the module put a new tensor there
+        if self._current is not self.tensor:  # the module has put a new tensor there
             setattr(self._module, self._name, self.tensor)
         if self._committed and self.changed():
             self._write(self._before())
@@ -173,7 +188,7 @@ class _Buffer:
 
     def _write(self, values: np.ndarray) -> None:
         with torch.no_grad():
-            self.tensor.copy_(torch.from_numpy(np.array(values)))
+            self._current.copy_(torch.from_numpy(np.array(values)))
 
 
 _COMPLEX = (torch.complex64, torch.complex128)

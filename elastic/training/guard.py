@@ -23,6 +23,9 @@ __all__ = ["MOVE", "Guard"]
 MOVE = "move it to update: train(…, update=…) or a hook"
 
 
+_SCALARS = frozenset({int, float, str, bool, bytes, type(None)})
+
+
 class Guard:
     """A context in which State must not change, module buffers and gradients excepted."""
 
@@ -47,35 +50,54 @@ class Guard:
     ) -> None:
         self._state.__dict__["_guard"] = None
         _set_writeable(self._locked, True)
-        if isinstance(error, ValueError) and "read-only" in str(error):
-            raise _refused(self._part_written(trace)) from error
+        if isinstance(error, ValueError | RuntimeError):
+            self._explain(error, trace)
         if error is None:
             for name, part in self._state.parts():
                 if self._marks(name, part) != self._before[name]:
                     raise _refused(name)
 
-    def _marks(self, name: str, part: Any) -> Any:
-        """Return what changes when a part is written to."""
+    def _marks(self, name: str, part: Any) -> list[Any]:
+        """Return what changes when a part is written to, as one flat list."""
         if isinstance(part, nn.Module):
-            return self._marks_of(name, dict(part.named_parameters()))
-        is_plain = not hasattr(part, "state_dict")
-        return self._marks_of(name, part if is_plain else part.state_dict())
+            content: Any = list(part.parameters())
+        else:
+            content = part.state_dict() if hasattr(part, "state_dict") else part
+        marks: list[Any] = []
+        self._mark(name, content, marks)
+        return marks
 
-    def _marks_of(self, name: str, value: Any) -> Any:
-        if isinstance(value, Tensor):
+    def _mark(self, name: str, value: Any, marks: list[Any]) -> None:
+        kind = type(value)
+        if kind in _SCALARS:
+            marks.append(value)
+        elif isinstance(value, Tensor):
             self._arrays[id(value._array)] = name, value._array
-            return id(value._array), value._version
-        if isinstance(value, np.ndarray):
+            marks += (id(value._array), value._version)
+        elif kind is np.ndarray:
             self._arrays[id(value)] = name, value
-            return id(value)
-        if isinstance(value, dict):
-            return [(key, self._marks_of(name, item)) for key, item in value.items()]
-        if isinstance(value, list | tuple):
-            return [self._marks_of(name, item) for item in value]
-        return value
+            marks.append(id(value))
+        elif isinstance(value, dict):
+            marks += value
+            for item in value.values():
+                self._mark(name, item, marks)
+        elif isinstance(value, list | tuple):
+            marks.append(len(value))
+            for item in value:
+                self._mark(name, item, marks)
+        else:
+            marks.append(value)
 
-    def _part_written(self, trace: TracebackType | None) -> str:
-        """Return the part whose array the failed write had in hand, innermost frame first."""
+    def _explain(self, error: Exception, trace: TracebackType | None) -> None:
+        """Raise a lock's error as what it is: numpy and tensors call it other names."""
+        part = self._part_in_hand(trace)
+        if "destination is read-only" in str(error) or "output array is read-only" in str(error):
+            raise _refused(part or "?") from error
+        if part and "more than one element of the written-to tensor" in str(error):
+            raise _refused(part) from error
+
+    def _part_in_hand(self, trace: TracebackType | None) -> str | None:
+        """Return the part of a locked array among the locals where it failed, innermost first."""
         frames = []
         while trace is not None:
             frames.append(trace.tb_frame)
@@ -85,7 +107,7 @@ class Guard:
                 owner = self._arrays.get(id(getattr(value, "_array", value)))
                 if owner:
                     return owner[0]
-        return "?"
+        return None
 
 
 def _refused(part: str) -> StateError:

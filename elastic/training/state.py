@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from elastic.checkpoint.format import tree_digest
 from elastic.errors import StateError
 from elastic.tensor import Tensor, nn
 from elastic.tensor.nn import Parameter
+from elastic.tensor.optim import Optimizer
 from elastic.training import randomness
 from elastic.training.guard import MOVE, Guard
 
@@ -45,14 +46,29 @@ class State:
     epoch: int
     metrics: dict[str, float]
 
+    if TYPE_CHECKING:  # the parts
+
+        def __getattr__(self, name: str) -> Any: ...
+
     def __init__(self, **parts: Any):
         for name, value in parts.items():
             _check_name(name)
             _check_part(name, value)
         self.__dict__.update(parts, step=0, epoch=0, metrics={})
         self.__dict__.update(_names=tuple(parts), _guard=None)
-        for param in self.named_parameters().values():
-            _make_canonical(param)
+        self._check_optimizers()
+        for module in self.named_modules().values():
+            for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+                _make_canonical(tensor)
+
+    def _check_optimizers(self) -> None:
+        known = {id(param) for param in self.named_parameters().values()}
+        for name, part in self.parts():
+            if isinstance(part, Optimizer) and any(id(p) not in known for p in _params_of(part)):
+                raise StateError(
+                    f"State part {name!r} trains parameters of no module in State, "
+                    "whose gradients would not be reduced; pass the module too: State(model=…)"
+                )
 
     def __setattr__(self, name: str, value: Any) -> None:
         if self._guard is not None:
@@ -150,8 +166,13 @@ class State:
         )
 
     def state_digest(self) -> str:
-        """Return 'sha256:…' of everything in State (B7)."""
-        return tree_digest(self.capture(copy=False))
+        """Return 'sha256:…' of everything in State but the random streams (B7).
+
+        Training seeds these at each place (B3); what they were outside is the process's own.
+        """
+        tree = self.capture(copy=False)
+        del tree["random"]
+        return tree_digest(tree)
 
     def fingerprint(self) -> str:
         """Return 'sha256:…' of the names, shapes and dtypes of the modules' tensors (B6)."""
@@ -178,6 +199,10 @@ def is_stateful(part: Any) -> bool:
         and callable(getattr(part, "load_state_dict", None))
         and not isinstance(part, type)
     )
+
+
+def _params_of(optimizer: Optimizer) -> list[Tensor]:
+    return [param for group in optimizer.param_groups for param in group["params"]]
 
 
 def _content(part: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import elastic.tensor as torch
 from elastic.tensor import Tensor
+from elastic.tensor.nn.parameter import Parameter
 
 if TYPE_CHECKING:
     from elastic.tensor.nn.module import Module
@@ -132,7 +133,7 @@ def _fill(module: Module, name: str, target: Tensor, value: Tensor, assign: bool
         if not assign:
             target.copy_(value)
         elif name in module._parameters:
-            setattr(module, name, type(target)(value, requires_grad=target.requires_grad))
+            setattr(module, name, Parameter(value, target.requires_grad))
         else:
             setattr(module, name, value)
 

@@ -295,11 +295,15 @@ class LogSoftmax(_AlongDim):
         return F.log_softmax(input, self.dim)
 
 
-class GLU(_AlongDim):
+class GLU(Module):
     """a * sigmoid(b), where a and b are the halves of x along dim."""
 
     def __init__(self, dim: int = -1):
-        super().__init__(dim)
+        super().__init__()
+        self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
         return F.glu(input, self.dim)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"

@@ -8,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
-import elastic.tensor as torch
 from elastic.tensor import Tensor
 from elastic.tensor.nn.module import Module, indent, lay_out
 from elastic.tensor.nn.parameter import Parameter
@@ -43,7 +42,7 @@ class _ModuleSequence(Module):
         return self._modules[self._key(index)]
 
     def _slice(self, index: slice) -> Self:
-        return type(self)(list(self)[index])
+        raise NotImplementedError
 
     def __setitem__(self, index: int, module: Module) -> None:
         setattr(self, self._key(index), module)
@@ -110,6 +109,9 @@ class ModuleList(_ModuleSequence):
     def __init__(self, modules: Iterable[Module] = ()):
         super().__init__()
         self.extend(modules or ())
+
+    def _slice(self, index: slice) -> Self:
+        return type(self)(list(self)[index])
 
     def _child_lines(self) -> list[str]:
         """Return one line a run of children with the same repr: `(0-2): 3 x Linear(...)`."""
@@ -268,7 +270,9 @@ class ParameterDict(Module):
         return [(name, self[name]) for name in self]
 
     def __repr__(self) -> str:
-        lines = [f"  ({name}): {_summary(value, torch.typename)}" for name, value in self.items()]
+        lines = [
+            f"  ({name}): {_summary(value, lambda t: t.type())}" for name, value in self.items()
+        ]
         return lay_out(self._get_name(), lines, [])
 
 

@@ -44,7 +44,8 @@ class Embedding(Module):
         """Return a layer whose table is `embeddings`, not trained unless `freeze` is False."""
         if embeddings.dim() != 2:
             raise ValueError("Embeddings parameter is expected to be 2-dimensional")
-        layer = cls(*embeddings.shape, padding_idx=padding_idx)
+        rows, columns = embeddings.shape
+        layer = cls(rows, columns, padding_idx)
         layer.weight = Parameter(embeddings, requires_grad=not freeze)
         return layer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import elastic.tensor as torch
 from elastic.tensor import Tensor
@@ -325,7 +326,7 @@ def batch_norm(
     While training, mean and var are the batch's and the running ones move towards them, in place.
     """
     if not training:
-        return _affine(*_per_channel(input, running_mean, running_var, weight, bias), input, eps)
+        return _affine(input, eps, *_per_channel(input, running_mean, running_var, weight, bias))
     dims = [0, *range(2, input.dim())]
     count = input.numel() // max(input.shape[1], 1)
     if count <= 1:
@@ -336,7 +337,7 @@ def batch_norm(
     var = input.var(dims, unbiased=False)
     _move(running_mean, mean, momentum)
     _move(running_var, var * (count / (count - 1)), momentum)
-    return _affine(*_per_channel(input, mean, var, weight, bias), input, eps)
+    return _affine(input, eps, *_per_channel(input, mean, var, weight, bias))
 
 
 def _move(running: Tensor | None, value: Tensor, momentum: float) -> None:
@@ -345,13 +346,13 @@ def _move(running: Tensor | None, value: Tensor, momentum: float) -> None:
             running.mul_(1 - momentum).add_(value, alpha=momentum)
 
 
-def _per_channel(input: Tensor, *values: Tensor | None) -> list[Tensor | None]:
+def _per_channel(input: Tensor, *values: Tensor | None) -> list[Any]:
     shape = (-1, *[1] * (input.dim() - 2))
     return [None if value is None else value.view(shape) for value in values]
 
 
 def _affine(
-    mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, input: Tensor, eps: float
+    input: Tensor, eps: float, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None
 ) -> Tensor:
     output = (input - mean) * (var + eps).rsqrt()
     output = output if weight is None else output * weight
@@ -369,7 +370,7 @@ def layer_norm(
     dims = _last_dims(input, normalized_shape)
     mean = input.mean(dims, keepdim=True)
     var = input.var(dims, unbiased=False, keepdim=True)
-    return _affine(mean, var, weight, bias, input, eps)
+    return _affine(input, eps, mean, var, weight, bias)
 
 
 def rms_norm(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import elastic.tensor as torch
 from elastic.tensor import Tensor
@@ -35,7 +35,10 @@ class Module:
 
     _version = 1
     training: bool
-    forward: Callable[..., Any]
+
+    if TYPE_CHECKING:  # registered attributes
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self) -> None:
         self.__dict__.update(
@@ -47,11 +50,13 @@ class Module:
             _hooks=OrderedDict(),
         )
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[no-redef]
-        """Return the module's output; every subclass writes its own."""
+    def _missing_forward(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(
             f'Module [{type(self).__name__}] is missing the required "forward" function'
         )
+
+    # An attribute, not a method: every subclass writes its own, with its own parameters.
+    forward: Callable[..., Any] = _missing_forward
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._hooks:
@@ -105,14 +110,12 @@ class Module:
         """Put a plain value in a registered place: only None, and a tensor for a buffer, may."""
         if value is not None and not (registry == "_buffers" and isinstance(value, Tensor)):
             what, expected = _EXPECTED[registry]
-            raise TypeError(
-                f"cannot assign '{torch.typename(value)}' as {what} '{name}' ({expected})"
-            )
+            raise TypeError(f"cannot assign '{_kind(value)}' as {what} '{name}' ({expected})")
         self._keep(registry, name, value)
 
     def _check_name(self, what: str, name: Any, registry: str) -> None:
         if not isinstance(name, str):
-            raise TypeError(f"{what} name should be a string. Got {torch.typename(name)}")
+            raise TypeError(f"{what} name should be a string. Got {_kind(name)}")
         if "." in name:
             raise KeyError(f'{what} name can\'t contain "."')
         if name == "":
@@ -125,7 +128,7 @@ class Module:
         self._require_init("parameter")
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(
-                f"cannot assign '{torch.typename(param)}' object to parameter '{name}' "
+                f"cannot assign '{_kind(param)}' object to parameter '{name}' "
                 "(torch.nn.Parameter or None required)"
             )
         if param is not None and param.grad_fn is not None:
@@ -142,7 +145,7 @@ class Module:
         self._require_init("buffer")
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
-                f"cannot assign '{torch.typename(tensor)}' object to buffer '{name}' "
+                f"cannot assign '{_kind(tensor)}' object to buffer '{name}' "
                 "(torch Tensor or None required)"
             )
         self._check_name("buffer", name, "_buffers")
@@ -152,7 +155,7 @@ class Module:
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a child under `name`."""
         if module is not None and not isinstance(module, Module):
-            raise TypeError(f"{torch.typename(module)} is not a Module subclass")
+            raise TypeError(f"{_kind(module)} is not a Module subclass")
         self._check_name("module", name, "_modules")
         self._keep("_modules", name, module)
 
@@ -439,6 +442,11 @@ def lay_out(name: str, own: list[str], children: list[str]) -> str:
         return f"{name}({own[0]})"
     lines = "".join(f"\n  {line}" for line in [*own, *children])
     return f"{name}({lines}\n)" if lines else f"{name}()"
+
+
+def _kind(value: Any) -> str:
+    """Return what PyTorch's messages call the type of a value."""
+    return value.type() if isinstance(value, Tensor) else type(value).__name__
 
 
 def _is_real(tensor: Tensor) -> bool:

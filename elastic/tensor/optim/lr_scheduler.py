@@ -152,8 +152,9 @@ class LambdaLR(LRScheduler):
         last_epoch: int = -1,
     ):
         groups = optimizer.param_groups
-        several = isinstance(lr_lambda, list | tuple)
-        self.lr_lambdas = list(lr_lambda) if several else [lr_lambda] * len(groups)
+        if callable(lr_lambda):
+            lr_lambda = [lr_lambda] * len(groups)
+        self.lr_lambdas = list(lr_lambda)
         if len(self.lr_lambdas) != len(groups):
             raise ValueError(f"Expected {len(groups)} lr_lambdas, but got {len(self.lr_lambdas)}")
         super().__init__(optimizer, last_epoch)

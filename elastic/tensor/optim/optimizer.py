@@ -34,7 +34,7 @@ class Optimizer:
         if isinstance(params, Tensor):
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or "
-                f"dicts, but got {torch.typename(params)}"
+                f"dicts, but got {params.type()}"
             )
         for name in kernel_flags.keys() - self.kernel_flags.keys():
             raise TypeError(
@@ -65,17 +65,17 @@ class Optimizer:
             for group in self.param_groups:
                 for param in group["params"]:
                     if param.grad is not None:
-                        self._step_one(param, group)
+                        self._step_one(param, param.grad, group)
         self.stepped = True
         return loss
 
-    def _step_one(self, param: Tensor, group: Group) -> None:
+    def _step_one(self, param: Tensor, grad: Tensor, group: Group) -> None:
         state = self.state.get(param)
         if state is None:
             state = self.init_state(param, group)
             if state:
                 self.state[param] = state
-        self.update(param, param.grad, state, group)
+        self.update(param, grad, state, group)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or fill them with zeros."""
@@ -187,7 +187,7 @@ def _check_params(params: list[Any], known: set[Tensor]) -> None:
         if not isinstance(param, Tensor):
             raise TypeError(
                 "optimizer can only optimize Tensors, "
-                f"but one of the params is {torch.typename(param)}"
+                f"but one of the params is {type(param).__name__}"
             )
         if not param.is_leaf:
             raise ValueError("can't optimize a non-leaf Tensor")
