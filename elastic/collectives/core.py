@@ -12,9 +12,10 @@ wait at once, and every wait asked for later, until a generation at or above the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from elastic.errors import ProtocolError
 
@@ -185,9 +186,11 @@ Parked = Mapping[tuple[int, str, Key], int]
 STORY_LENGTH = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """All that the mailbox knows. Its mappings are never changed in place."""
+class Standing(NamedTuple):
+    """All that the mailbox knows. Its mappings are never changed in place.
+
+    A named tuple, because a message costs two changes of it: 1 µs each instead of 6.
+    """
 
     phase: Phase = Phase.OUTSIDE
     generation: int = -1
@@ -198,10 +201,10 @@ class Standing:
     left: frozenset[str] = frozenset()
     suspects: frozenset[str] = frozenset()
     """Reported in this generation."""
-    waits: Mapping[Key, tuple[str, ...]] = field(default_factory=dict)
-    parked: Parked = field(default_factory=dict)
+    waits: Mapping[Key, tuple[str, ...]] = MappingProxyType({})
+    parked: Parked = MappingProxyType({})
     """The payloads that are here and not delivered, by name, with their sizes in bytes."""
-    delivered: Mapping[str, int] = field(default_factory=dict)
+    delivered: Mapping[str, int] = MappingProxyType({})
     """The last index delivered, by channel."""
     refused: int = 0
     abort: Abort | None = None
@@ -224,7 +227,7 @@ def step(standing: Standing, event: Event) -> Result:
         raise _illegal(standing, event, "the table has no such transition")
     after, commands = rule(standing, event)
     story = (*standing.story[1 - STORY_LENGTH :], (standing.phase, event))
-    return replace(after, story=story), commands
+    return after._replace(story=story), commands
 
 
 def may_read(standing: Standing, source: str, limit_bytes: int) -> bool:
@@ -296,7 +299,7 @@ def _await(s: Standing, e: Awaited) -> Result:
         raise _illegal(s, e, f"{sorted(strangers)} are no peers")
     if index <= s.delivered.get(channel, -1) or any(channel == key[0] for key in s.waits):
         raise _illegal(s, e, f"channel {channel} is awaited in order, by one caller at a time")
-    waiting = replace(s, waits={**s.waits, e.key: e.sources})
+    waiting = s._replace(waits={**s.waits, e.key: e.sources})
     missing = _missing(s, e.key, e.sources)
     if not missing:
         return _deliver(waiting, e.key)
@@ -313,8 +316,8 @@ def _await_in_vain(s: Standing, e: Awaited) -> Result:
 def _arrive(s: Standing, e: Arrived) -> Result:
     if reason := _why_refuse(s, e):
         refusal = Refuse(e.generation, e.source, e.key, reason)
-        return replace(s, refused=s.refused + 1), [refusal]
-    here = replace(s, parked={**s.parked, (e.generation, e.source, e.key): e.nbytes})
+        return s._replace(refused=s.refused + 1), [refusal]
+    here = s._replace(parked={**s.parked, (e.generation, e.source, e.key): e.nbytes})
     sources = s.waits.get(e.key, ()) if e.generation == s.generation else ()
     if e.source in sources and not _missing(here, e.key, sources):
         return _deliver(here, e.key)
@@ -338,7 +341,7 @@ def _why_refuse(s: Standing, e: Arrived) -> str:
 def _lose(s: Standing, e: PeerLost) -> Result:
     if e.generation != s.generation or e.id not in s.peers - s.left - s.suspects:
         return s, []
-    suspecting = replace(s, suspects=s.suspects | {e.id})
+    suspecting = s._replace(suspects=s.suspects | {e.id})
     report = Suspect(e.generation, e.id, e.reason)
     if s.phase is Phase.BROKEN:
         return suspecting, [report]
@@ -347,7 +350,7 @@ def _lose(s: Standing, e: PeerLost) -> Result:
 
 
 def _leave(s: Standing, e: Left) -> Result:
-    after = replace(s, left=s.left | {e.id})
+    after = s._replace(left=s.left | {e.id})
     for key, sources in s.waits.items():
         if e.id in _missing(s, key, sources):
             return _break(after, Abort(f"member {e.id} has left", peer=e.id))
@@ -363,7 +366,7 @@ def _interrupt(s: Standing, e: Interrupted) -> Result:
 
 def _close(s: Standing, e: Closed) -> Result:
     after, commands = _break(s, Abort("this member is closed"))
-    return replace(after, phase=Phase.CLOSED), commands
+    return after._replace(phase=Phase.CLOSED), commands
 
 
 def _ignore(s: Standing, e: Event) -> Result:
@@ -383,8 +386,7 @@ def _deliver(s: Standing, key: Key) -> Result:
     commands: list[Command] = [Deliver(s.generation, key, sources)]
     if unwanted := tuple(name for name in over if name not in taken):
         commands.append(Forget(unwanted))
-    return replace(
-        s,
+    return s._replace(
         waits={other: waited for other, waited in s.waits.items() if other != key},
         parked={name: nbytes for name, nbytes in s.parked.items() if name not in over},
         delivered={**s.delivered, channel: index},
@@ -399,7 +401,7 @@ def _break(s: Standing, abort: Abort) -> Result:
     commands: list[Command] = [abort]
     if len(keep) < len(s.parked):
         commands.append(Forget(tuple(name for name in s.parked if name not in keep)))
-    return replace(s, phase=Phase.BROKEN, fence=fence, parked=keep, waits={}, abort=abort), commands
+    return s._replace(phase=Phase.BROKEN, fence=fence, parked=keep, waits={}, abort=abort), commands
 
 
 def _missing(s: Standing, key: Key, sources: tuple[str, ...]) -> set[str]:

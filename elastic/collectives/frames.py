@@ -57,35 +57,45 @@ def as_bytes(blob: bytes | bytearray | memoryview | np.ndarray) -> memoryview:
 
 
 class Outgoing:
-    """A message on its way. Its blobs are read until `wait` returns or `abandon` does."""
+    """A message on its way. Its blobs are read until `wait` returns or `abandon` does.
+
+    A `small` one fits into its first frame, which is made at once: it can go to several members.
+    """
+
+    __slots__ = (
+        "_abandoned",
+        "_blobs",
+        "_chunk_bytes",
+        "_copied",
+        "_first",
+        "_lock",
+        "header",
+        "small",
+    )
 
     def __init__(self, header: Header, blobs: Sequence[memoryview], chunk_bytes: int):
         self.header = header
-        self.nbytes = sum(blob.nbytes for blob in blobs)
-        self._chunk_bytes = chunk_bytes
-        self._blobs: Sequence[memoryview] = ()
-        self._lock = threading.Lock()
-        self._abandoned = False
-        self._copied: threading.Event | None = None
-        parts: list[bytes | memoryview] = [_encode(header, blobs)]
-        if self.nbytes + ALIGN * len(blobs) <= chunk_bytes:
-            for blob in blobs:
-                parts += [blob, bytes(-blob.nbytes % ALIGN)]
-        else:
-            self._blobs, self._copied = blobs, threading.Event()
-        self._first = b"".join(parts)
+        self.small = sum(blob.nbytes + ALIGN for blob in blobs) <= chunk_bytes
+        self._first = _encode(header, blobs, inline=self.small)
+        if not self.small:
+            self._blobs = blobs
+            self._chunk_bytes = chunk_bytes
+            self._lock = threading.Lock()
+            self._copied = threading.Event()
+            self._abandoned = False
 
     def frames(self) -> Iterator[bytes]:
         """Return the frames to send, in order, ending early when the message is abandoned."""
         yield self._first
+        if self.small:
+            return
         for blob in self._blobs:
             for start in range(0, blob.nbytes, self._chunk_bytes):
                 frame = self._chunk(blob, start)
                 yield frame
                 if frame[0] == ABANDON:
                     return
-        if self._copied:
-            self._copied.set()
+        self._copied.set()
 
     def _chunk(self, blob: memoryview, start: int) -> bytes:
         with self._lock:
@@ -95,8 +105,9 @@ class Outgoing:
 
     def wait(self) -> bool:
         """Return, when the blobs may be written again, whether all of them were sent."""
-        if self._copied:
-            self._copied.wait()
+        if self.small:
+            return True
+        self._copied.wait()
         return not self._abandoned
 
     def abandon(self) -> None:
@@ -105,20 +116,25 @@ class Outgoing:
         Without this a peer that has not yet heard that the generation is over could complete its
         round with what the caller writes next.
         """
-        if self._copied and not self._copied.is_set():
-            with self._lock:
-                self._abandoned = True
-            self._copied.set()
+        if self.small or self._copied.is_set():
+            return
+        with self._lock:
+            self._abandoned = True
+        self._copied.set()
 
 
-def _encode(header: Header, blobs: Sequence[memoryview]) -> bytes:
+def _encode(header: Header, blobs: Sequence[memoryview], inline: bool) -> bytes:
+    """Return the first frame, with the blobs if they go inline."""
     tag = header.tag.encode()
-    fixed = FIXED.pack(
-        MESSAGE, header.channel, len(tag), len(blobs), header.index, header.generation
-    )
-    sizes = struct.pack(f"<{len(blobs)}Q", *(blob.nbytes for blob in blobs))
-    head = fixed + sizes + tag
-    return head + bytes(-len(head) % ALIGN)
+    parts: list[bytes | memoryview] = [
+        FIXED.pack(MESSAGE, header.channel, len(tag), len(blobs), header.index, header.generation),
+        struct.pack(f"<{len(blobs)}Q", *(blob.nbytes for blob in blobs)),
+        tag,
+        bytes(-(FIXED.size + 8 * len(blobs) + len(tag)) % ALIGN),
+    ]
+    for blob in blobs if inline else ():
+        parts += (blob, bytes(-blob.nbytes % ALIGN))
+    return b"".join(parts)
 
 
 class Assembler:

@@ -159,9 +159,7 @@ class Group(Operations):
         ticket = self._mailbox.expect(key, tuple(ids.values()))
         sending: list[Outgoing] = []
         try:
-            for rank, blobs in outgoing.items():
-                if rank != self.rank:
-                    sending.append(self._send(rank, header, blobs))
+            self._send_all(header, outgoing, sending)
             self.check()  # an abort before this line has not seen all that is being sent
             messages = ticket.wait()
             if not all(each.wait() for each in sending):
@@ -172,15 +170,29 @@ class Group(Operations):
             raise
         return {rank: messages[id] for rank, id in ids.items()}
 
-    def _send(self, rank: int, header: Header, blobs: Sequence[Blob]) -> Outgoing:
-        outgoing = Outgoing(header, [as_bytes(blob) for blob in blobs], self.settings.chunk_bytes)
-        if outgoing.nbytes > self.settings.max_message_bytes:
+    def _send_all(
+        self, header: Header, outgoing: Mapping[int, Sequence[Blob]], sending: list[Outgoing]
+    ) -> None:
+        """Put every message on its way, and into `sending`."""
+        made: Outgoing | None = None
+        last: Sequence[Blob] | None = None
+        for rank, blobs in outgoing.items():
+            if rank == self.rank:
+                continue
+            if made is None or blobs is not last or not made.small:
+                made, last = self._encode(header, blobs), blobs
+                sending.append(made)
+            self._transport.outbox(self.members[rank].id).put(made)
+
+    def _encode(self, header: Header, blobs: Sequence[Blob]) -> Outgoing:
+        views = [as_bytes(blob) for blob in blobs]
+        nbytes, most = sum(view.nbytes for view in views), self.settings.max_message_bytes
+        if nbytes > most:
             raise ConfigError(
-                f"a message takes at most {self.settings.max_message_bytes} bytes, got "
-                f"{outgoing.nbytes} for rank {rank}; raise max_message_bytes on all members"
+                f"a message takes at most {most} bytes, got {nbytes}; "
+                "raise max_message_bytes on all members"
             )
-        self._transport.outbox(self.members[rank].id).put(outgoing)
-        return outgoing
+        return Outgoing(header, views, self.settings.chunk_bytes)
 
     def _count(self, channel: str) -> int:
         index = self._next.get(channel, 0)
