@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elastic.tensor import Tensor
+from elastic.tensor._autograd import Removable
+from elastic.tensor.autograd import Function
 
 if TYPE_CHECKING:
     from elastic.tensor.nn.module import Module
-
-__all__ = ["RemovableHandle"]
 
 
 class Hook(NamedTuple):
@@ -27,35 +24,12 @@ class Hook(NamedTuple):
     always_call: bool = False
 
 
-class RemovableHandle:
-    """What `register_*_hook` returns: `remove()`, or a `with` block, ends the hook."""
-
-    _ids = itertools.count()
-
-    def __init__(self, hooks: OrderedDict[int, Any]):
-        self._hooks = weakref.ref(hooks)
-        self.id = next(self._ids)
-
-    @classmethod
-    def add(cls, hooks: OrderedDict[int, Any], hook: Any, prepend: bool = False) -> RemovableHandle:
-        """Return the handle of a hook after placing it last, or first."""
-        handle = cls(hooks)
-        hooks[handle.id] = hook
-        if prepend:
-            hooks.move_to_end(handle.id, last=False)
-        return handle
-
-    def remove(self) -> None:
-        """End the hook; a second call does nothing."""
-        hooks = self._hooks()
-        if hooks is not None:
-            hooks.pop(self.id, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.remove()
+def add(hooks: OrderedDict[int, Hook], hook: Hook, prepend: bool) -> Removable:
+    """Return the handle of a hook after placing it last, or first."""
+    handle = Removable(hooks, hook)
+    if prepend:
+        hooks.move_to_end(handle.id, last=False)
+    return handle
 
 
 def call(module: Module, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -126,23 +100,17 @@ def _call_the_rest(
                 )
 
 
-@cache
-def _gate() -> Any:
-    from elastic.tensor.autograd import Function
+class _Gate(Function):
+    """The identity; `watch` sees, and may replace, the gradients of all its tensors at once."""
 
-    class Gate(Function):
-        """The identity; `watch` sees, and may replace, the gradients of all its tensors."""
+    @staticmethod
+    def forward(ctx: Any, watch: Callable[[tuple], tuple], *tensors: Tensor) -> tuple:
+        ctx.watch = watch
+        return tuple(tensor.view_as(tensor) for tensor in tensors)
 
-        @staticmethod
-        def forward(ctx: Any, watch: Callable[[tuple], tuple], *tensors: Tensor) -> tuple:
-            ctx.watch = watch
-            return tuple(tensor.view_as(tensor) for tensor in tensors)
-
-        @staticmethod
-        def backward(ctx: Any, *grads: Tensor | None) -> tuple:
-            return None, *ctx.watch(grads)
-
-    return Gate
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple:
+        return None, *ctx.watch(grads)
 
 
 class _Watch:
@@ -203,7 +171,7 @@ def _tensor_places(values: tuple) -> list[int]:
 
 def _gated(values: tuple, places: list[int], watch: Callable[[tuple], tuple]) -> tuple:
     passed = list(values)
-    for i, tensor in zip(places, _gate().apply(watch, *(values[i] for i in places)), strict=True):
+    for i, tensor in zip(places, _Gate.apply(watch, *(values[i] for i in places)), strict=True):
         passed[i] = tensor
     return tuple(passed)
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import elastic.tensor as torch
 from elastic.tensor import Tensor
+from elastic.tensor._autograd import Removable
 from elastic.tensor.nn import _state_dict, hooks
-from elastic.tensor.nn.hooks import Hook, RemovableHandle
+from elastic.tensor.nn.hooks import Hook
 from elastic.tensor.nn.parameter import Buffer, Parameter
 
 __all__ = ["Module"]
@@ -269,7 +270,7 @@ class Module:
         for child in self.children():
             child._apply(fn)
         with torch.no_grad():
-            for param in filter(None.__ne__, self._parameters.values()):
+            for param in self.parameters(recurse=False):
                 param.data = fn(param.data)
                 if param.grad is not None:
                     param.grad = fn(param.grad)
@@ -348,12 +349,12 @@ class Module:
 
     # ---- hooks --------------------------------------------------------------------------------
 
-    def _add_hook(self, hook: Hook, prepend: bool) -> RemovableHandle:
-        return RemovableHandle.add(self._hooks, hook, prepend)
+    def _add_hook(self, hook: Hook, prepend: bool) -> Removable:
+        return hooks.add(self._hooks, hook, prepend)
 
     def register_forward_pre_hook(
         self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
-    ) -> RemovableHandle:
+    ) -> Removable:
         """Call `hook(module, args)` before forward; what it returns, if any, are the new args."""
         return self._add_hook(Hook("forward_pre", hook, with_kwargs), prepend)
 
@@ -364,17 +365,15 @@ class Module:
         prepend: bool = False,
         with_kwargs: bool = False,
         always_call: bool = False,
-    ) -> RemovableHandle:
+    ) -> Removable:
         """Call `hook(module, args, output)` after forward; its result replaces the output."""
         return self._add_hook(Hook("forward", hook, with_kwargs, always_call), prepend)
 
-    def register_full_backward_pre_hook(
-        self, hook: Callable, prepend: bool = False
-    ) -> RemovableHandle:
+    def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> Removable:
         """Call `hook(module, grad_output)` when the gradients of the outputs are known."""
         return self._add_hook(Hook("backward_pre", hook), prepend)
 
-    def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+    def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> Removable:
         """Call `hook(module, grad_input, grad_output)`; its result replaces grad_input."""
         return self._add_hook(Hook("backward", hook), prepend)
 
