@@ -86,19 +86,26 @@ class Node:
             self.values = None
 
     def _as_tensors(self, values: Sequence) -> list:
-        inputs = (*self.edges, *[None] * len(values))
+        """The saved values as tensors that are part of the graph."""
         last = len(self.op.names)
-        return [self._tensor(v, self if k == last else inputs[k]) for k, v in enumerate(values)]
-
-    def _tensor(self, value: Any, edge: Any) -> Any:
-        if isinstance(value, list) and value and backend.is_array(value[0]):
-            return [self._tensor(v, e) for v, e in zip(value, self.edges, strict=True)]
-        if isinstance(value, tuple) and value and backend.is_array(value[0]):
-            return tuple(wrap(each) for each in value)
-        return attached(value, edge) if backend.is_array(value) else value
+        inputs = (*self.edges, *[None] * len(values))
+        if self.op.variadic:
+            inputs = (self.edges, *inputs)
+        return [_tensors(v, self if k == last else inputs[k]) for k, v in enumerate(values)]
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
+
+
+def _tensors(value: Any, edge: Any) -> Any:
+    """`value` with its arrays as tensors whose gradient goes to `edge`."""
+    if value.__class__ is list and edge.__class__ is tuple:
+        return [_tensors(v, e) for v, e in zip(value, edge, strict=True)]
+    if value.__class__ is tuple and isinstance(
+        edge, Node
+    ):  # several outputs: only one has a gradient
+        return tuple(wrap(each) for each in value)
+    return attached(value, edge) if backend.is_array(value) else value
 
 
 class Output:

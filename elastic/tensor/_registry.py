@@ -177,7 +177,7 @@ def set_forward(name: str, forward: Callable) -> None:
 
 
 def _widened(entry: Op, xp: Any, *args: Any, **named: Any) -> Any:
-    first = args[0]
+    first = args[0][0] if args[0].__class__ is list else args[0]
     if getattr(first, "dtype", F32) in HALF_DTYPES:
         return widened(entry.forward, xp, args, named)
     return entry.forward(xp, *args, **named)
@@ -185,7 +185,8 @@ def _widened(entry: Op, xp: Any, *args: Any, **named: Any) -> Any:
 
 def widened(forward: Callable, xp: Any, args: Any, named: dict | None = None) -> Any:
     """`forward` of half-precision arrays: computed in float32 and rounded once."""
-    half = next(a.dtype for a in args if getattr(a, "dtype", F32) in HALF_DTYPES)
+    flat = [each for a in args for each in (a if a.__class__ is list else (a,))]
+    half = next(a.dtype for a in flat if getattr(a, "dtype", F32) in HALF_DTYPES)
     out = forward(xp, *[_to_float32(a) for a in args], **(named or {}))
     if isinstance(out, tuple):
         return tuple(_to_half(each, half) for each in out)

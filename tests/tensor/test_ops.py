@@ -1,0 +1,476 @@
+"""Every op, one line each: its value against numpy, its first and second derivative against
+central differences, and both forms of its vjps against each other.
+
+To add an op, add its line: `name=calls(reference, (arguments), (other arguments), ...)`.
+Float arrays become float64 tensors that want a gradient; a list of arrays becomes a list of tensors.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from scipy import special
+
+import elastic.tensor as torch
+from elastic.tensor import dtypes
+from elastic.tensor._dispatch import op as register
+from elastic.tensor._registry import NUMPY, REGISTRY, TENSORS, kernel, set_forward
+from elastic.tensor._tensor import Tensor, wrap
+from elastic.tensor._types import device
+
+SEED = 20240229
+_rng = np.random.RandomState(SEED)
+_calls = itertools.count()
+
+
+def numbers(*shape: int) -> np.ndarray:
+    """Numbers in (-2, 2), away from integers and halves, unlike those of every other call."""
+    grid = np.arange(-19, 20) * 0.1 + 0.02 + 0.004 * next(_calls)
+    return _rng.permutation(np.resize(grid, math.prod(shape))).reshape(shape) * np.ones(())
+
+
+X, Y = numbers(2, 3), numbers(2, 3)
+ROW, COLUMN, ONE = numbers(3), numbers(2, 1), numbers()
+POSITIVE, SMALL = np.abs(X) + 0.3, X / 2.5
+CUBE, OTHER_CUBE = numbers(2, 3, 4), numbers(2, 4, 2)
+SQUARE = numbers(3, 3)
+MASK = np.array([[True, False, True], [False, False, True]])
+WORDS, BITS = np.array([5, -3, 12]), np.array([3, 6, 1])
+ZEROS = np.array([[0.0, 1.3, -0.7], [2.0, 0.0, 0.0]])
+PICK = np.array([[0, 2], [1, 1]])
+ROWS = np.array([1, 0, 1])
+IN_FIRST, IN_LAST = (slice(0, 1), ...), (slice(None), slice(0, 3, 2))
+
+
+class Calls(NamedTuple):
+    reference: Callable
+    arguments: tuple[tuple, ...]
+
+
+def calls(reference: Callable, *arguments: tuple) -> Calls:
+    return Calls(reference, arguments)
+
+
+def two(reference: Callable, x: Any = X, y: Any = Y) -> Calls:
+    """Two equal shapes, all ways to broadcast, and a Python number."""
+    return calls(reference, (x, y), (x, y[0]), (x[0], y[:, :1]), (x, y[0, 0]), (x, 1.5))
+
+
+def along(function: Callable) -> Callable:
+    """A numpy reduction with PyTorch's parameters."""
+    return lambda x, dim=None, keepdim=False: function(x, axis=_axis(dim), keepdims=keepdim)
+
+
+def _axis(dim: Any) -> Any:
+    return tuple(dim) if isinstance(dim, (tuple, list)) else dim
+
+
+FOLDS = ((X,), (X, 1), (X, -1, True), (CUBE, (0, 2)), (CUBE, [0, 2], True), (ONE,))
+SCANS = ((X, 0), (CUBE, -1))
+
+
+def best(find: Callable) -> Callable:
+    def reference(x: np.ndarray, dim: int, keepdim: bool = False) -> tuple:
+        where = find(x, axis=dim, keepdims=True)
+        pair = np.take_along_axis(x, where, dim), where
+        return pair if keepdim else tuple(each.squeeze(dim) for each in pair)
+
+    return reference
+
+
+def p_norm(x: np.ndarray, p: float = 2, dim: Any = None, keepdim: bool = False) -> np.ndarray:
+    x = x.reshape(-1) if dim is None else x
+    return np.linalg.norm(x, p, 0 if dim is None else dim, keepdim)
+
+
+def changed(change: Callable) -> Callable:
+    """A reference that changes a copy of its first argument."""
+
+    def reference(x: np.ndarray, *rest: Any) -> np.ndarray:
+        x = x.copy()
+        change(x, *rest)
+        return x
+
+    return reference
+
+
+def put(x: np.ndarray, index: Any, value: Any, accumulate: bool = False) -> None:
+    np.add.at(x, index, value) if accumulate else x.__setitem__(index, value)
+
+
+def scatter(x: np.ndarray, dim: int, index: np.ndarray, src: Any, add: bool = False) -> None:
+    for place in np.ndindex(index.shape):
+        target = list(place)
+        target[dim] = index[place]
+        value = src[place] if isinstance(src, np.ndarray) else src
+        x[tuple(target)] = value + (x[tuple(target)] if add else 0)
+
+
+def placed(x: np.ndarray, size: tuple, index: Any) -> np.ndarray:
+    out = np.zeros(size)
+    np.add.at(out, index, x)
+    return out
+
+
+def on_diagonal(x: np.ndarray, size: tuple, offset: int, dim1: int, dim2: int) -> np.ndarray:
+    out = np.zeros(size)
+    plane = np.moveaxis(out, (dim1, dim2), (-2, -1))
+    for k in range(x.shape[-1]):
+        plane[..., k + max(-offset, 0), k + max(offset, 0)] = x[..., k]
+    return out
+
+
+def windows(x: np.ndarray, dim: int, size: int, step: int) -> np.ndarray:
+    starts = range(0, x.shape[dim] - size + 1, step)
+    return np.stack([np.moveaxis(x.take(range(s, s + size), dim), dim, -1) for s in starts], dim)
+
+
+def sorted_along(x: np.ndarray, dim: int = -1, descending: bool = False) -> tuple:
+    order = np.argsort(-x if descending else x, dim, kind="stable")
+    return np.take_along_axis(x, order, dim), order
+
+
+def largest(x: np.ndarray, k: int, dim: int = -1, most: bool = True) -> tuple:
+    return tuple(each.take(range(k), dim) for each in sorted_along(x, dim, most))
+
+
+TABLE = dict(
+    # Arithmetic
+    add=two(np.add),
+    sub=two(np.subtract),
+    mul=two(np.multiply),
+    div=two(np.divide),
+    neg=calls(np.negative, (X,)),
+    square=calls(np.square, (X,)),
+    reciprocal=calls(np.reciprocal, (X,)),
+    floor_divide=two(np.floor_divide),
+    remainder=two(np.remainder, 3 * X, Y),
+    fmod=two(np.fmod, 3 * X, Y),
+    pow=calls(np.power, (POSITIVE, Y), (POSITIVE, 2.5), (X, 3), (X, 0), (X, 1), (2.0, Y), (0, POSITIVE)),
+    # Functions of one number
+    abs=calls(np.abs, (X,)),
+    sign=calls(np.sign, (X,)),
+    floor=calls(np.floor, (X,)),
+    ceil=calls(np.ceil, (X,)),
+    trunc=calls(np.trunc, (X,)),
+    round=calls(np.round, (X + 0.01,)),
+    frac=calls(lambda x: x - np.trunc(x), (X,)),
+    exp=calls(np.exp, (X,), (ONE,)),
+    exp2=calls(np.exp2, (X,)),
+    expm1=calls(np.expm1, (X,)),
+    log=calls(np.log, (POSITIVE,)),
+    log2=calls(np.log2, (POSITIVE,)),
+    log10=calls(np.log10, (POSITIVE,)),
+    log1p=calls(np.log1p, (POSITIVE,)),
+    sqrt=calls(np.sqrt, (POSITIVE,)),
+    rsqrt=calls(lambda x: x**-0.5, (POSITIVE,)),
+    sin=calls(np.sin, (X,)),
+    cos=calls(np.cos, (X,)),
+    tan=calls(np.tan, (SMALL,)),
+    asin=calls(np.arcsin, (SMALL,)),
+    acos=calls(np.arccos, (SMALL,)),
+    atan=calls(np.arctan, (X,)),
+    sinh=calls(np.sinh, (X,)),
+    cosh=calls(np.cosh, (X,)),
+    tanh=calls(np.tanh, (X,)),
+    sigmoid=calls(special.expit, (X,)),
+    relu=calls(lambda x: np.where(x > 0, x, 0), (X,)),
+    erf=calls(special.erf, (X,)),
+    erfc=calls(special.erfc, (X,)),
+    softplus=calls(lambda x: np.log(1 + np.exp(x)), (X,)),
+    logsigmoid=calls(special.log_expit, (X,)),
+    # Two or three numbers
+    maximum=two(np.maximum),
+    minimum=two(np.minimum),
+    fmax=two(np.fmax),
+    fmin=two(np.fmin),
+    atan2=two(np.arctan2),
+    hypot=two(np.hypot),
+    logaddexp=two(np.logaddexp),
+    clamp=calls(np.clip, (X, -0.5, 0.5), (X, None, 0.5), (X, Y - 0.5, Y + 0.5), (X, 1.0, -1.0), (X, ROW, None)),
+    where=calls(np.where, (MASK, X, Y), (MASK, X, ROW), (MASK, X, 0.0), (MASK[0], 1.0, X)),
+    lerp=calls(lambda x, y, w: x + w * (y - x), (X, Y, 0.3), (X, Y, POSITIVE), (X, ROW, COLUMN)),
+    addcmul=calls(lambda x, y, z, v=1: x + v * y * z, (X, Y, POSITIVE), (X, ROW, COLUMN, 0.5)),
+    addcdiv=calls(lambda x, y, z, v=1: x + v * y / z, (X, Y, POSITIVE), (X, ROW, COLUMN, 0.5)),
+    # Questions
+    eq=two(np.equal),
+    ne=two(np.not_equal),
+    lt=two(np.less),
+    le=two(np.less_equal),
+    gt=two(np.greater),
+    ge=two(np.greater_equal),
+    logical_and=two(np.logical_and, ZEROS, Y),
+    logical_or=two(np.logical_or, ZEROS, Y),
+    logical_xor=two(np.logical_xor, ZEROS, Y),
+    logical_not=calls(np.logical_not, (ZEROS,), (MASK,)),
+    isnan=calls(np.isnan, (ZEROS / 0,)),
+    isinf=calls(np.isinf, (ZEROS / 0,)),
+    isfinite=calls(np.isfinite, (ZEROS / 0,)),
+    signbit=calls(np.signbit, (X,)),
+    bitwise_and=calls(np.bitwise_and, (WORDS, BITS), (MASK, ~MASK), (WORDS, 6)),
+    bitwise_or=calls(np.bitwise_or, (WORDS, BITS), (MASK, ~MASK)),
+    bitwise_xor=calls(np.bitwise_xor, (WORDS, BITS), (MASK, ~MASK)),
+    bitwise_not=calls(np.invert, (WORDS,), (MASK,)),
+    bitwise_left_shift=calls(np.left_shift, (WORDS, BITS)),
+    bitwise_right_shift=calls(np.right_shift, (WORDS, BITS)),
+    # The same values elsewhere
+    cast=calls(lambda x, d: x.astype(d), (X, np.dtype(np.float64)), (X, np.dtype(np.int64))),
+    clone=calls(np.copy, (X,)),
+    copy=calls(lambda x, y: y, (X, Y)),
+    fill=calls(lambda x, v: np.full_like(x, v), (X, ONE), (X, 3.0)),
+    transfer=calls(lambda x, a, b: x, (X, device("cpu"), device("cpu"))),
+    zeros_like=calls(np.zeros_like, (X,)),
+    ones_like=calls(np.ones_like, (X,)),
+    nan_to_num=calls(np.nan_to_num, (X,), (np.array([1.5, np.nan, -np.inf]),)),
+    # Folds
+    sum=calls(along(np.sum), *FOLDS),
+    mean=calls(along(np.mean), *FOLDS),
+    prod=calls(along(np.prod), (X,), (X, 1), (X, -1, True), (ZEROS,), (ZEROS, 1), (ZEROS, 0, True)),
+    amax=calls(along(np.max), *FOLDS),
+    amin=calls(along(np.min), *FOLDS),
+    max_dim=calls(best(np.argmax), (X, 1), (CUBE, 0, True), (CUBE, -2)),
+    min_dim=calls(best(np.argmin), (X, 1), (CUBE, 0, True)),
+    argmax=calls(along(np.argmax), (X,), (X, 1), (X, 0, True)),
+    argmin=calls(along(np.argmin), (X,), (X, 1), (X, 0, True)),
+    any=calls(along(np.any), (ZEROS,), (ZEROS, 1), (MASK, 0, True)),
+    all=calls(along(np.all), (ZEROS,), (ZEROS, 1), (MASK, 0, True)),
+    count_nonzero=calls(np.count_nonzero, (ZEROS,), (ZEROS, 1)),
+    var=calls(lambda x, d=None, c=1, k=False: x.var(d, ddof=c, keepdims=k), (X,), (X, 1), (CUBE, (0, 2), 0, True)),
+    std=calls(lambda x, d=None, c=1, k=False: x.std(d, ddof=c, keepdims=k), (X,), (X, 1), (CUBE, (0, 2), 0, True)),
+    norm=calls(p_norm, (X,), (X, 1), (X, 3, 1), (X, 2, 0, True), (X, math.inf, 1), (X, -math.inf, 1), (X, 0)),
+    cumsum=calls(np.cumsum, *SCANS),
+    cumprod=calls(np.cumprod, *SCANS, (ZEROS, 1)),
+    logsumexp=calls(lambda x, dim, keepdim=False: special.logsumexp(x, dim, keepdims=keepdim), (X, 1), (X, (0, 1)), (X, 0, True)),
+    softmax=calls(special.softmax, *SCANS),
+    log_softmax=calls(special.log_softmax, *SCANS),
+    # Views
+    reshape=calls(np.reshape, (X, (3, 2)), (X.T, (6,))),
+    view=calls(np.reshape, (X, (3, -1)), (X, 6)),
+    flatten=calls(lambda x, a=0, b=-1: x.reshape(-1) if a == 0 else x.reshape(2, 12), (CUBE,), (CUBE, 1)),
+    unflatten=calls(lambda x, d, s: x.reshape(2, 3, 2, 2), (CUBE, 2, (2, -1))),
+    squeeze=calls(lambda x, d=None: x.squeeze(), (COLUMN,), (COLUMN, 1), (X, 0)),
+    unsqueeze=calls(np.expand_dims, (X, 0), (X, -1), (ONE, 0)),
+    expand=calls(lambda x, s: np.broadcast_to(x, (4, 2, 3)), (X, (4, -1, 3)), (COLUMN, (4, 2, 3))),
+    transpose=calls(np.swapaxes, (X, 0, 1), (CUBE, -1, 0)),
+    t=calls(np.transpose, (X,), (ROW,)),
+    permute=calls(np.transpose, (CUBE, (2, 0, 1)), (CUBE, (-1, 0, 1))),
+    movedim=calls(np.moveaxis, (CUBE, 0, 2), (CUBE, (0, 1), (2, 0))),
+    alias=calls(lambda x: x, (X,)),
+    narrow=calls(lambda x, d, s, n: x.take(range(s, s + n), d), (X, 1, 1, 2), (CUBE, -2, 0, 1)),
+    select=calls(lambda x, d, k: x.take(k, d), (X, 1, 2), (CUBE, -1, -2)),
+    slice=calls(lambda x, i: x[i], (X, IN_FIRST), (X, IN_LAST), (X, (0, 1)), (X, (None, ..., 1))),
+    diagonal=calls(np.diagonal, (SQUARE,), (CUBE, 1, 1, 2), (CUBE, -1, 2, 0)),
+    unfold=calls(windows, (CUBE, 2, 2, 1), (CUBE, 1, 2, 2), (numbers(7), 0, 3, 2)),
+    # Copies
+    place=calls(placed, (X, (4, 3), (slice(1, 3),)), (ROW, (2, 3), (1,))),
+    diagonal_scatter=calls(on_diagonal, (ROW, (3, 3), 0, 0, 1), (X, (2, 4, 4), 1, 1, 2), (X, (4, 2, 4), -1, 0, 2)),
+    view_scatter=calls(changed(lambda x, y, path: put(x, path[0][1][0], y)), (X, ROW, ((REGISTRY["slice"], ((1, ...),)),))),
+    sum_to_size=calls(lambda x, s: x.sum(tuple(range(x.ndim - len(s)))).sum(0, keepdims=True), (CUBE, (1, 4))),
+    cat=calls(np.concatenate, ([X, Y],), ([X, COLUMN], 1), ([X, Y, X], -2)),
+    stack=calls(np.stack, ([X, Y],), ([X, Y], -1)),
+    flip=calls(np.flip, (X, 0), (CUBE, (0, -1))),
+    roll=calls(np.roll, (X, 1), (CUBE, (1, -2), (0, 2))),
+    repeat=calls(np.tile, (X, (2, 1)), (X, (3, 1, 2))),
+    repeat_interleave=calls(np.repeat, (X, 2), (CUBE, 3, 1)),
+    tril=calls(np.tril, (SQUARE,), (CUBE, 1)),
+    triu=calls(np.triu, (SQUARE,), (CUBE, -1)),
+    pad_constant=calls(lambda x, p, v=0.0: np.pad(x[:, 1:], ((0, 0), (0, 2)), constant_values=v), (X, (-1, 2)), (X, (-1, 2), 7.0)),
+    # Products
+    matmul=calls(np.matmul, (X, SQUARE), (CUBE, OTHER_CUBE), (SQUARE, ROW), (ROW, SQUARE), (ROW, ROW), (CUBE, numbers(4)), (ROW, CUBE), (CUBE, numbers(4, 2))),
+    mm=calls(np.matmul, (X, SQUARE)),
+    bmm=calls(np.matmul, (CUBE, OTHER_CUBE)),
+    mv=calls(np.matmul, (X, ROW)),
+    dot=calls(np.dot, (ROW, X[0])),
+    outer=calls(np.outer, (ROW, numbers(2))),
+    linear=calls(lambda x, w, b=0: x @ w.T + (0 if b is None else b), (X, SQUARE, ROW), (X, SQUARE), (numbers(2, 2, 3), SQUARE, ROW), (ROW, SQUARE, ROW)),
+    einsum=calls(lambda arrays, e: np.einsum(e, *arrays), ([X, SQUARE], "ij,jk->ik"), ([CUBE], "ijk->k"), ([SQUARE, ROW], "ij,j->i")),
+    # Index and mask
+    index=calls(lambda x, i: x[i], (X, (ROWS,)), (X, (slice(None), PICK)), (X, (MASK,)), (CUBE, (ROWS, ..., ROWS))),
+    index_add_at=calls(placed, (numbers(3, 3), (2, 3), (ROWS,)), (numbers(3), (2, 3), (MASK,))),
+    index_put=calls(changed(put), (X, (ROWS[:2],), Y), (X, (MASK,), ROW), (X, (ROWS,), SQUARE, True), (X, (MASK,), 0.0)),
+    gather=calls(lambda x, d, i: np.take_along_axis(x, i, d), (X, 1, PICK), (X, -1, np.array([[0, 0, 0, 2], [1, 2, 0, 1]]))),
+    scatter=calls(changed(scatter), (X, 1, np.array([[0, 2], [1, 0]]), Y), (X, 1, PICK, 2.5)),
+    scatter_add=calls(changed(lambda x, d, i, s: scatter(x, d, i, s, True)), (X, 1, PICK, Y), (X, 0, PICK[1:] * 0 + 1, Y)),
+    index_select=calls(lambda x, d, i: x.take(i, d), (X, 0, ROWS), (CUBE, -1, ROWS)),
+    index_add=calls(changed(lambda x, d, i, s, a=1: put(x, (i,), s * a, True)), (X, 0, ROWS, SQUARE), (X, 0, ROWS, SQUARE, 0.5)),
+    index_copy=calls(changed(lambda x, d, i, s: put(x, (i,), s)), (X, 0, ROWS[:2], Y)),
+    index_fill=calls(changed(lambda x, d, i, v: put(x, (i,), v)), (X, 0, ROWS[:1], 3.0)),
+    masked_fill=calls(lambda x, m, v: np.where(m, v, x), (X, MASK, 3.0), (X, MASK[0], ONE)),
+    masked_select=calls(lambda x, m: x[np.broadcast_to(m, x.shape)], (X, MASK), (X, MASK[0])),
+    take_along_dim=calls(lambda x, i, d: np.take_along_axis(x, i, d), (X, PICK, 1)),
+    nonzero=calls(lambda x: np.argwhere(x), (ZEROS,), (MASK,)),
+    new_zeros=calls(lambda x, s: np.zeros(s), (X, (4, 1))),
+    sort=calls(sorted_along, (X,), (X, 0, True)),
+    topk=calls(largest, (X, 2), (X, 1, 0, False)),
+    one_hot=calls(lambda x, n: np.eye(n, dtype=np.int64)[x], (PICK, 4)),
+    bincount=calls(np.bincount, (np.array([0, 3, 1, 3]),)),
+    searchsorted=calls(np.searchsorted, (np.array([1.0, 2.0, 4.0]), np.array([0.5, 2.0, 9.0]))),
+)  # fmt: skip
+
+
+def each_call() -> Iterator[Any]:
+    for name, entry in TABLE.items():
+        for k, arguments in enumerate(entry.arguments):
+            yield pytest.param(name, entry.reference, arguments, id=f"{name}-{k}")
+
+
+every_call = pytest.mark.parametrize(("name", "reference", "arguments"), list(each_call()))
+
+
+def as_tensors(name: str, arguments: tuple, dtype: Any = np.float64) -> list:
+    """`arguments` for the op, with a leaf for each array that the op can differentiate."""
+    entry = REGISTRY[name]
+    differentiable = [entry.joint or rule for rule in entry.vjps] or [entry.joint]
+
+    def leaf(value: Any, wants: bool) -> Any:
+        if isinstance(value, list):
+            return [leaf(each, wants) for each in value]
+        if not isinstance(value, (np.ndarray, np.float64)):
+            return value
+        value = np.asarray(value)
+        if value.dtype.kind != "f":
+            return wrap(value)
+        return wrap(value.astype(dtype)).requires_grad_(wants)
+
+    wants = [k < len(differentiable) and differentiable[k] is not None for k in range(9)]
+    return [leaf(value, want) for value, want in zip(arguments, wants, strict=False)]
+
+
+def leaves(args: list) -> list[Tensor]:
+    flat = [each for a in args for each in (a if isinstance(a, list) else [a])]
+    return [each for each in flat if isinstance(each, Tensor) and each.requires_grad]
+
+
+def differentiable_output(result: Any) -> Any:
+    return result[0] if isinstance(result, tuple) else result
+
+
+def with_leaves(name: str, args: list) -> Callable:
+    """The op as a function of its leaves alone."""
+
+    def function(*values: Tensor) -> Tensor:
+        queue = list(values)
+
+        def fill(a: Any) -> Any:
+            if isinstance(a, list):
+                return [fill(each) for each in a]
+            return queue.pop(0) if isinstance(a, Tensor) and a.requires_grad else a
+
+        return differentiable_output(getattr(TENSORS, name)(*[fill(a) for a in args]))
+
+    return function
+
+
+def test_every_op_is_in_the_table() -> None:
+    assert {n for n in REGISTRY if n not in OWN_TESTS} == set(TABLE)
+
+
+# Ops of other rooms (nn) have tables of their own.
+OWN_TESTS = {name for name, entry in REGISTRY.items() if "tensor/ops" not in entry.plain.__code__.co_filename and name != "view_scatter"}  # fmt: skip
+
+
+@every_call
+def test_value(name: str, reference: Callable, arguments: tuple) -> None:
+    with np.errstate(all="ignore"):
+        expected = reference(*arguments)
+    got = getattr(TENSORS, name)(*as_tensors(name, arguments))
+    pairs = zip(got, expected, strict=True) if isinstance(got, tuple) else [(got, expected)]
+    for mine, theirs in pairs:
+        assert type(mine._array) is np.ndarray
+        assert mine._array.dtype == np.asarray(theirs).dtype
+        np.testing.assert_allclose(mine._array, theirs, rtol=1e-12, atol=1e-12)
+        assert mine._array.shape == np.shape(theirs)
+
+
+@every_call
+def test_raw_form_equals_the_op(name: str, reference: Callable, arguments: tuple) -> None:
+    raw = [np.asarray(a) if isinstance(a, np.float64) else a for a in arguments]
+    if not any(isinstance(a, (np.ndarray, list)) for a in raw[:1]):
+        pytest.skip("the raw form takes its module from an array in front")
+    got = getattr(NUMPY, name)(*raw)
+    expected = getattr(TENSORS, name)(*as_tensors(name, arguments))
+    pairs = zip(got, expected, strict=True) if isinstance(got, tuple) else [(got, expected)]
+    for mine, theirs in pairs:
+        np.testing.assert_array_equal(mine, theirs._array)
+
+
+@every_call
+def test_first_and_second_derivative(name: str, reference: Callable, arguments: tuple) -> None:
+    args = as_tensors(name, arguments)
+    if not leaves(args) or not differentiable_output(getattr(TENSORS, name)(*args)).requires_grad:
+        pytest.skip("nothing to differentiate")
+    function = with_leaves(name, args)
+    assert torch.autograd.gradcheck(function, leaves(args))
+    assert torch.autograd.gradgradcheck(function, leaves(args), atol=1e-4)
+
+
+@every_call
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_both_forms_of_the_vjps_agree(
+    name: str, reference: Callable, arguments: tuple, dtype: Any
+) -> None:
+    args = as_tensors(name, arguments, dtype)
+    if not leaves(args):
+        pytest.skip("nothing to differentiate")
+    out = differentiable_output(getattr(TENSORS, name)(*args))
+    if not out.requires_grad:
+        pytest.skip("an output without a gradient")
+    print("seed", SEED)
+    seed = wrap(np.random.RandomState(SEED).randn(*out.shape) * np.ones(out.shape, dtype)).to(
+        out.dtype
+    )
+    first = torch.autograd.grad(out, leaves(args), seed, retain_graph=True, allow_unused=True)
+    graph = torch.autograd.grad(out, leaves(args), seed, create_graph=True, allow_unused=True)
+    limit = {np.float64: 1e-12, np.float32: 1e-5, np.float16: 2e-2}[dtype]
+    for leaf, a, b in zip(leaves(args), first, graph, strict=True):
+        assert (a is None) == (b is None)
+        if a is None:
+            continue
+        assert a.shape == b.shape == leaf.shape
+        assert a.dtype == b.dtype == leaf.dtype
+        np.testing.assert_allclose(a._array, b._array, rtol=limit, atol=limit)
+
+
+@pytest.mark.parametrize("name", ["exp", "sigmoid", "softmax", "sum", "matmul", "mul"])
+def test_bfloat16_is_computed_in_float32_and_rounded_once(name: str) -> None:
+    args = [torch.tensor(SQUARE, dtype=torch.bfloat16)] * (2 if name in ("matmul", "mul") else 1)
+    extra = [0] if name == "softmax" else []
+    got = getattr(TENSORS, name)(*args, *extra)
+    wide = getattr(TENSORS, name)(*[a.float() for a in args], *extra)
+    assert got.dtype is torch.bfloat16
+    assert got.tolist() == wide.bfloat16().tolist()
+
+
+def test_a_kernel_answers_for_its_op_and_leaves_the_rest_to_the_plain_forward() -> None:
+    plain = REGISTRY["relu"].forward
+    seen = []
+
+    @kernel("relu")
+    def fast(xp: Any, x: Any) -> Any:
+        seen.append(x.shape)
+        return NotImplemented if x.ndim == 1 else plain(xp, x)
+
+    try:
+        x = torch.tensor(X).requires_grad_()
+        assert x.relu().tolist() == plain(np, X).tolist()
+        assert torch.tensor(ROW).relu().tolist() == plain(np, ROW).tolist()
+        assert NUMPY.relu(X).tolist() == plain(np, X).tolist()
+        assert seen == [X.shape, ROW.shape, X.shape]
+        assert REGISTRY["relu"].plain is plain
+    finally:
+        set_forward("relu", plain)
+
+
+def test_an_op_has_a_name_of_its_own() -> None:
+    with pytest.raises(ValueError, match="there is a 'mul' already"):
+        register("mul", lambda xp, x: x)
+
+
+def test_every_dtype_has_a_name_in_the_namespace() -> None:
+    for d in dtypes.ALL:
+        assert getattr(torch, d.name) is d
