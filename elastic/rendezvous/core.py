@@ -138,7 +138,19 @@ def _on_listed(s: Standing, event: ev.Listed, now: float, cfg: Settings) -> Move
     s = _adopt(s, event.record, event.revision)
     if first and s.record and s.record.status == FAILED and not present:
         s = replace(s, revive=True)
-    return _suspect_absent(s)
+    s, commands = _suspect_absent(s)
+    stray = _stray(s)
+    return s, (*commands, do.DropMembers(stray)) if stray else commands
+
+
+def _stray(s: Standing) -> tuple[str, ...]:
+    """Keys of our workers that ended outside the group, whose deletion the store did not hear."""
+    ids = s.record.ids if s.record else ()
+    return tuple(
+        id
+        for id in s.present
+        if s.known[id].agent == s.agent and id not in s.mine and id not in ids
+    )
 
 
 def _on_record(s: Standing, event: ev.RecordSeen, now: float, cfg: Settings) -> Move:
@@ -500,7 +512,7 @@ def _propose(s: Standing, now: float, cfg: Settings) -> Move:
 
 def _turn(s: Standing, want: Record) -> int | None:
     """How many others may propose before this agent: whoever holds a proof need not wait (M3)."""
-    if s.exited & set(want.lost) or s.failure:
+    if s.exited & set(want.lost) or s.failure or (s.exited and want.status == DONE):
         return 0
     if phase(s) is not Phase.INSIDE:
         order = want.ids

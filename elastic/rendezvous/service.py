@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -154,12 +155,17 @@ class Rendezvous:
         return self._list_again()
 
     def _step(self, event: Any) -> None:
+        events = deque([event])
+        while events:  # an answer waits for all that its event asked for: nothing is overtaken
+            for command in self._decide(events.popleft()):
+                handler = self._handlers.get(type(command))
+                answer = handler(self, command) if handler else self._deliver(command)
+                if answer is not None:
+                    events.append(answer)
+
+    def _decide(self, event: Any) -> tuple[Any, ...]:
         self.standing, commands = core.step(self.standing, event, self._clock(), self.settings)
-        for command in commands:
-            handler = self._handlers.get(type(command))
-            answer = handler(self, command) if handler else self._deliver(command)
-            if answer is not None:
-                self._step(answer)
+        return commands
 
     # -- commands ------------------------------------------------------------------------------
 
@@ -172,13 +178,16 @@ class Rendezvous:
         except StoreUnavailable:
             return None
 
-    def _do_watch(self, command: do.Watch) -> None:
+    def _do_watch(self, command: do.Watch) -> Any:
         if self._watch is not None:
             self._watch.close()
+        # What a wider watch would replay of members long gone is better read as it stands.
+        listed = None if self._members_watched else self._list_again()
         key = self.keys.prefix if command.members else self.keys.record
         self._members_watched = command.members
         from_revision = self._seen_revision + 1
         self._watch = self.store.watch(key, command.members, from_revision, self._on_change)
+        return listed
 
     def _do_put(self, command: do.PutMembers) -> Any:
         try:

@@ -78,10 +78,11 @@ class SimulatedRendezvous(Rendezvous):
         if event is not None:
             self._step(event)
 
-    def _step(self, event: Any) -> None:
+    def _decide(self, event: Any) -> tuple[Any, ...]:
         self._around.say(self._agent.address, event)
-        super()._step(event)
+        commands = super()._decide(event)
         core.invariants(self.standing)
+        return commands
 
     def _ask(self, command: do.Probe) -> None:
         self._around.after((0.001, 0.05), lambda: self.post(self._probe(command)))

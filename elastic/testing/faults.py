@@ -20,7 +20,8 @@ __all__ = ["KINDS", "Fault", "draw_faults"]
 class Fault:
     """At time `t` something happens to whom `target` counts among those it can happen to.
 
-    Kinds: kill worker, crash agent, crash all, kill all workers, join, leave, break connection.
+    Kinds: kill worker, crash agent, crash all, kill all workers, join, leave, break connection,
+    flaky connection.
     """
 
     t: float
@@ -88,6 +89,12 @@ def _break_connection(simulation: Simulation, target: int) -> None:
         simulation.around.network.broke(workers[one], workers[other])
 
 
+def _flaky_connection(simulation: Simulation, target: int) -> None:
+    """One connection breaks again and again."""
+    for i in range(6):
+        simulation.around.clock.after(0.4 * i, lambda: _break_connection(simulation, target))
+
+
 KINDS: dict[str, Callable[[Simulation, int], None]] = {
     "kill worker": _kill_worker,
     "kill all workers": _kill_all_workers,
@@ -96,6 +103,7 @@ KINDS: dict[str, Callable[[Simulation, int], None]] = {
     "join": _join,
     "leave": _leave,
     "break connection": _break_connection,
+    "flaky connection": _flaky_connection,
 }
 _WEIGHTS = {
     "kill worker": 8,
@@ -104,7 +112,8 @@ _WEIGHTS = {
     "crash all": 1,
     "join": 4,
     "leave": 3,
-    "break connection": 4,
+    "break connection": 3,
+    "flaky connection": 1,
 }
 
 

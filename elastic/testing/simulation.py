@@ -59,7 +59,15 @@ def draw_scenario(seed: int) -> Scenario:
         stop_before=rng.choice((0, 0, 0, 4)),
     )
     troubles = Troubles(repeats=rng.choice((0.0, 0.2)), silences=rng.choice((0.0, 0.0, 0.1)))
-    shape = Shape(hosts, each, min(least, hosts * each), most, troubles=troubles)
+    shape = Shape(
+        hosts,
+        each,
+        min(least, hosts * each),
+        most,
+        leaf_s=rng.choice(((0.01, 0.06), (0.001, 0.2))),
+        message_s=rng.choice(((0.0005, 0.01), (0.001, 0.1))),
+        troubles=troubles,
+    )
     return Scenario(seed, job, shape, draw_faults(rng, shape))
 
 

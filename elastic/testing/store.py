@@ -22,7 +22,7 @@ class Troubles:
     repeats: float = 0.0
     """News that are delivered twice."""
     silences: float = 0.0
-    """Transactions without an answer; half of them were done."""
+    """Requests without an answer; half of them were done."""
 
 
 @dataclass
@@ -38,8 +38,10 @@ class FarStore:
     leases: list[MemoryLease] = field(default_factory=list)
 
     def range(self, key: str, prefix: bool = False) -> Listing:
-        """Return the key, or all keys that start with it."""
+        """Return the key, or all keys that start with it, unless the answer is lost."""
         self._wait()
+        if self.rng.random() < self.troubles.silences:
+            raise StoreUnavailable("the answer was lost")
         return self.memory.range(key, prefix)
 
     def txn(

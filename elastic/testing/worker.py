@@ -314,7 +314,7 @@ class SimulatedWorker:
         if plan.load == self.id:
             assert self.offered is not None
             lineage, self.state = self.offered.lineage, self.offered.state
-            self.last = self.last_line = None
+            self._forget()
         elif not lineage and self.id not in plan.state:
             lineage = digest(self.state)
         outgoing: dict[str, Any] = {}
@@ -330,7 +330,7 @@ class SimulatedWorker:
     def _moved(self, plan: core.Plan, lineage: str, got: dict[str, Any]) -> None:
         if self.id in plan.state:
             lineage, self.state = got[plan.state[self.id]]
-            self.last, self.last_line, self.before_hooks = None, None, (0, "")
+            self._forget()
         elif self.id in plan.result:
             result = got[plan.result[self.id]]
             assert result.step == self.training.applied + 1
@@ -338,6 +338,11 @@ class SimulatedWorker:
             assert self.last_line is not None
             assert self.last_line["lineage"] == lineage
         self._done(core.Moved(lineage))
+
+    def _forget(self) -> None:
+        """State is another's: what this process had computed before is no part of the job."""
+        self.held, self.held_of = {}, (0, "")
+        self.last, self.last_line, self.before_hooks = None, None, (0, "")
 
     def _do_sync(self, _: core.Sync) -> None:
         if self._is_first_of_its_agent():
