@@ -257,6 +257,7 @@ class Agent:
 
     def _on_ready(self, worker: Worker, message: control.Ready) -> None:
         self._addresses[worker] = message.address
+        self.evidence.event("ready", **self._who(worker))
         if self._early is None:
             self._admit([worker])
         else:
@@ -441,6 +442,7 @@ class Agent:
             f"elastic-run: {name}: leaving after this step "
             f"(at most {self.settings.grace_s:g} s; Ctrl-C again: now)"
         )
+        self.evidence.event("leave-asked", reason=name)
         self.rendezvous.post(ev.LeaveAsked(name))
         for worker in self.supervisor.workers:
             if self._ids.get(worker) in self._grouped:

@@ -66,12 +66,21 @@ class Agent:
             lambda e: e["event"] == "step" and e["step"] >= step, f"a step from {step} on"
         )
 
-    def pids(self) -> dict[int, int]:
-        """Return the process id of each rank of the newest generation seen."""
-        self.poll_events()
-        synced = [event for event in self.seen if event["event"] == "sync"]
-        newest = max(event["generation"] for event in synced)
-        return {e["rank"]: e["pid"] for e in synced if e["generation"] == newest}
+    def group(self, size: int, here: int | None = None, after: int = 0) -> dict[int, int]:
+        """Wait until a generation of `size`, newer than `after`, is level.
+
+        Return the process id of each rank that this agent has (`here` of them, or all).
+        """
+        pids: dict[int, dict[int, int]] = {}
+
+        def level(event: dict[str, Any]) -> bool:
+            if event["event"] != "sync" or event["world_size"] != size:
+                return False
+            ranks = pids.setdefault(event["generation"], {})
+            ranks[event["rank"]] = event["pid"]
+            return event["generation"] > after and len(ranks) == (here or size)
+
+        return pids[self.wait_for(level, f"a group of {size}")["generation"]]
 
     def wait(self) -> int:
         """Return the exit code."""

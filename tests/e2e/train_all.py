@@ -1,11 +1,16 @@
-"""A job with all that could betray the promise of equal bits.
+"""A job with all that could betray the promise of equal bits, and faults at exact places.
 
 BatchNorm and dropout in the model, an optimizer with state, an update that clips by the norm, a
 ragged last batch, hooks that write State and use collectives.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
+import signal
+import time
+from pathlib import Path
 
 import numpy as np
 
@@ -17,62 +22,93 @@ from elastic.tensor import nn, optim
 from elastic.tensor.nn.utils import clip_grad_norm_
 
 options = argparse.ArgumentParser()
-options.add_argument("--epochs", type=int, default=6)
+options.add_argument("--epochs", type=int, default=12)
 options.add_argument("--samples", type=int, default=300)
+options.add_argument("--hidden", type=int, default=32)
 options.add_argument("--checkpoint-dir")
 options.add_argument("--checkpoint-every", type=int)
 options.add_argument("--optimizer", default="adam")
-options.add_argument("--pause", type=float, default=0.0, help="seconds of sleep in a micro-batch")
+options.add_argument("--hold", action="append", default=[], metavar="STEP:FILE")
+options.add_argument("--die", action="append", default=[], metavar="PLACE:STEP:RANK:MARKER")
 options.add_argument("--fail", help="where to raise: import, sync, train_step, update, on_epoch")
 options.add_argument("--fail-at", type=int, default=5)
 options.add_argument("--nonfinite", default="warn")
 options.add_argument("--poison-at", type=int, help="the step whose loss becomes nan")
 options.add_argument("--write-in-step", action="store_true")
+options.add_argument("--unsavable", action="store_true")
+options.add_argument("--trace", type=Path, help="a folder: what each process computed")
 args = options.parse_args()
 
+RANK = 0
 
-def fail_if(place, step=0):
-    """Raise where the test wants it."""
-    if args.fail == place and step >= (args.fail_at if place != "sync" else 0):
+
+def at(place, step):
+    """Do to this process whatever the test wants here."""
+    for each in args.hold:
+        when, _, path = each.partition(":")
+        while place == "train_step" and step == int(when) and not os.path.exists(path):
+            time.sleep(0.002)
+    for each in args.die:
+        where, when, rank, marker = each.split(":")
+        if (where, int(when), int(rank)) == (place, step, RANK):
+            die_once(marker)
+    if args.fail == place and (step >= args.fail_at or place == "sync"):
         raise RuntimeError(f"a bug of the user's in {place}")
 
 
-fail_if("import", args.fail_at)
+def die_once(marker):
+    """End like a power cut, the first time that anybody comes here."""
+    try:
+        os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+at("import", args.fail_at)
 rng = np.random.default_rng(0)
 x = torch.from_numpy(rng.normal(size=(args.samples, 20)).astype("float32"))
 y = torch.from_numpy((rng.normal(size=args.samples) > 0).astype("int64"))
 
 torch.manual_seed(1)
 model = nn.Sequential(
-    nn.Linear(20, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.3), nn.Linear(32, 2)
+    nn.Linear(20, args.hidden),
+    nn.BatchNorm1d(args.hidden),
+    nn.ReLU(),
+    nn.Dropout(0.3),
+    nn.Linear(args.hidden, 2),
 )
-kinds = {
+optimizer = {
     "adam": lambda: optim.Adam(model.parameters(), lr=0.01),
     "sgd": lambda: optim.SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True),
-}
-optimizer = kinds[args.optimizer]()
+}[args.optimizer]()
 # 300 samples in batches of 64 leave 44 for the last: 6 leaves instead of 8, one of them of 4.
-loader = DataLoader(TensorDataset(x, y), batch_size=64, micro_batches=8, shuffle=True, seed=3)
-state = elastic.State(model=model, optimizer=optimizer, loader=loader, best=0.0, history=[])
+data = TensorDataset(x, y, torch.arange(args.samples))
+loader = DataLoader(data, batch_size=64, micro_batches=8, shuffle=True, seed=3)
+parts = {"best": 0.0, "history": []}
+if args.unsavable:
+    parts["handle"] = open(os.devnull)  # noqa: SIM115
+state = elastic.State(model=model, optimizer=optimizer, loader=loader, **parts)
 
 
 def sync(state, world):
     """Check the ground that hooks stand on."""
-    fail_if("sync")
+    global RANK
+    RANK = world.rank
+    at("sync", state.step)
     total = world.allreduce(np.ones(3, np.float32))
     assert total.tolist() == [world.size] * 3
 
 
 def train_step(state, batch):
     """One micro-batch."""
-    fail_if("train_step", state.step)
-    if args.pause:
-        import time
-
-        time.sleep(args.pause)
+    inputs, targets, indices = batch
+    if args.trace:
+        with (args.trace / str(os.getpid())).open("a") as file:
+            file.write(f"{state.step + 1} {int(indices[0])}\n")
+    at("train_step", state.step + 1)
     if args.write_in_step:
         state.best = 1.0
-    inputs, targets = batch
     logits = state.model(inputs)
     loss = F.cross_entropy(logits, targets)
     if args.poison_at == state.step + 1:
@@ -83,7 +119,7 @@ def train_step(state, batch):
 
 def update(state):
     """Clip by the norm, step."""
-    fail_if("update", state.step)
+    at("update", state.step + 1)
     clip_grad_norm_(state.model.parameters(), 0.5)
     state.optimizer.step()
     state.optimizer.zero_grad()
@@ -98,10 +134,16 @@ def accuracy(state, batch):
 held_out = DataLoader(TensorDataset(x[:100], y[:100]), batch_size=16)
 
 
+def on_step(state, metrics):
+    """A place to die between two steps."""
+    at("on_step", state.step)
+
+
 def on_epoch(state, world):
     """Evaluate together; write State."""
-    fail_if("on_epoch", state.step)
+    at("on_epoch", state.step)
     found = elastic.evaluate(state, accuracy, held_out)["accuracy"]
+    at("evaluated", state.step)
     state.best = max(state.best, found)
     state.history = [*state.history, found]
 
@@ -111,10 +153,12 @@ result = elastic.train(
     train_step,
     sync=sync,
     update=update,
+    on_step=on_step,
     on_epoch=on_epoch,
     epochs=args.epochs,
     checkpoint_dir=args.checkpoint_dir,
     checkpoint_every=args.checkpoint_every,
     nonfinite=args.nonfinite,
 )
-print(f"pid {os.getpid()} {result.digest} {result.state_digest} {len(state.history)}")
+assert len(state.history) == args.epochs, state.history
+print(f"finished rank {result.world.rank} pid {os.getpid()} {result.digest}")
