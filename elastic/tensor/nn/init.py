@@ -6,7 +6,10 @@ They draw from the generator in PyTorch's order, so the same seed gives the same
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
+
+import numpy as np
 
 import elastic.tensor as torch
 from elastic.tensor import Tensor
@@ -113,6 +116,12 @@ def _fan(tensor: Tensor, mode: str) -> int:
     return _fans(tensor)[mode.lower() == "fan_out"]
 
 
+def _is_empty(tensor: Tensor) -> bool:
+    if tensor.numel() == 0:
+        warnings.warn("Initializing zero-element tensors is a no-op", UserWarning, stacklevel=3)
+    return tensor.numel() == 0
+
+
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Fill from U(-b, b), b = gain * sqrt(6 / (fan_in + fan_out)). Source: Glorot, 2010."""
     std = gain * math.sqrt(2.0 / float(sum(_fans(tensor))))
@@ -134,6 +143,8 @@ def kaiming_uniform_(
     generator: Any = None,
 ) -> Tensor:
     """Fill from U(-b, b), b = gain * sqrt(3 / fan). Source: He et al., 2015."""
+    if _is_empty(tensor):
+        return tensor
     std = calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode))
     bound = math.sqrt(3.0) * std
     return uniform_(tensor, -bound, bound, generator)
@@ -147,6 +158,8 @@ def kaiming_normal_(
     generator: Any = None,
 ) -> Tensor:
     """Fill from N(0, gain ** 2 / fan). Source: He et al., 2015."""
+    if _is_empty(tensor):
+        return tensor
     std = calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode))
     return normal_(tensor, 0.0, std, generator)
 
@@ -159,6 +172,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     cols = tensor.numel() // rows
     with torch.no_grad():
         flat = torch.empty(rows, cols, dtype=tensor.dtype).normal_(0, 1, generator=generator)
-        q, r = torch.linalg.qr(flat.t() if rows < cols else flat)
-        q = q * r.diagonal().sign()
-        return tensor.copy_((q.t() if rows < cols else q).reshape(tensor.shape)).mul_(gain)
+        q, r = np.linalg.qr((flat.t() if rows < cols else flat).numpy())
+        q = q * np.sign(r.diagonal())  # of the many decompositions, one that is uniform
+        turned = torch.from_numpy(q.T if rows < cols else q)
+        return tensor.copy_(turned.reshape(tensor.shape)).mul_(gain)

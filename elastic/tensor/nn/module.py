@@ -69,13 +69,13 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         own = self.__dict__
         if isinstance(value, Parameter):
-            self._require_init("parameters")
+            self._make_room("parameters", name)
             self.register_parameter(name, value)
         elif isinstance(value, Module):
-            self._require_init("module")
+            self._make_room("module", name)
             self._keep("_modules", name, value)
         elif isinstance(value, Buffer):
-            self._require_init("buffer")
+            self._make_room("buffer", name)
             self.register_buffer(name, value, value.persistent)
         elif "_modules" in own and (registry := self._registry_of(name)):
             self._replace(registry, name, value)
@@ -91,6 +91,12 @@ class Module:
     def _require_init(self, what: str) -> None:
         if "_modules" not in self.__dict__:
             raise AttributeError(f"cannot assign {what} before Module.__init__() call")
+
+    def _make_room(self, what: str, name: str) -> None:
+        """Drop a plain attribute that a registered one is about to replace."""
+        self._require_init(what)
+        if name in self.__dict__ and self._registry_of(name) is None:
+            del self.__dict__[name]
 
     def _registry_of(self, name: str) -> str | None:
         return next((kind for kind in _EXPECTED if name in self.__dict__[kind]), None)
