@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from elastic.tensor.optim.optimizer import Group, Optimizer
@@ -180,4 +181,5 @@ class LambdaLR(LRScheduler):
 
 
 def _object_vars(function: Any) -> dict[str, Any] | None:
-    return dict(vars(function)) if not hasattr(function, "__code__") else None
+    is_plain = isinstance(function, FunctionType) or not hasattr(function, "__dict__")
+    return None if is_plain else dict(vars(function))

@@ -57,6 +57,13 @@ def test_assigning_over_a_parameter_keeps_its_place():
     assert module.bias is None
 
 
+def test_a_parameter_may_replace_a_plain_attribute():
+    module = nn.Module()
+    module.x = 3
+    module.x = nn.Parameter(torch.ones(1))
+    assert [name for name, _ in module.named_parameters()] == ["x"]
+
+
 def test_a_name_moves_between_registries():
     module = nn.Linear(2, 2)
     module.bias = nn.ReLU()
