@@ -176,9 +176,13 @@ class Candidates:
 
 @dataclass(frozen=True)
 class LeaveRequest:
-    """Leave the group after a step that all members finish, then exit 0."""
+    """Leave the group after a step that all members finish, then exit 0.
+
+    `ids` leave together, so that it takes one change of the group.
+    """
 
     reason: str
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ __all__ = ["run"]
 _END_S = 30.0
 """How long workers may take to end by themselves once the job is over: the user's code after
 `elastic.train` runs then."""
+_EXIT_S = 0.05
+"""A dead worker's connections break before its exit is seen, by so much at most."""
 _FAILED_END_S = 10.0
 """How long a worker whose script has failed may take to end: its threads may keep it alive."""
 
@@ -286,7 +288,16 @@ class Agent:
             "suspect", **self._who(worker), accused=message.id, reason=message.reason
         )
         by = self._ids[worker]
-        self.rendezvous.post(ev.Suspected(message.generation, message.id, by, message.reason))
+        event = ev.Suspected(message.generation, message.id, by, message.reason)
+        if message.id in self._ids.values():
+            # One of ours: if it is dead, its exit says so in a moment, and says better why.
+            self._at(monotonic() + _EXIT_S, lambda: self._suspect_ours(event))
+        else:
+            self.rendezvous.post(event)
+
+    def _suspect_ours(self, event: ev.Suspected) -> None:
+        if event.id in self._ids.values():
+            self.rendezvous.post(event)
 
     def _on_boundary(self, worker: Worker, message: control.Boundary) -> None:
         self.rendezvous.post(
@@ -446,7 +457,7 @@ class Agent:
         self.rendezvous.post(ev.LeaveAsked(name))
         for worker in self.supervisor.workers:
             if self._ids.get(worker) in self._grouped:
-                self._send(worker, control.LeaveRequest(name))
+                self._send(worker, control.LeaveRequest(name, tuple(self._grouped)))
             else:
                 worker.kill(f"{name}, and it was in no group")
         self._at(monotonic() + self.settings.grace_s, partial(self._kill_all, "out of grace"))

@@ -339,7 +339,9 @@ class CandidatesSeen:
 
 @dataclass(frozen=True)
 class LeaveAsked:
-    """The agent wants this member to leave."""
+    """The agent wants this member to leave, and with it those that leave for the same reason."""
+
+    ids: tuple[str, ...] = ()
 
 
 # -- where a worker stands ----------------------------------------------------------------------
@@ -401,7 +403,8 @@ class Standing:
     agreed: Flags = Flags()
     """What all agreed on in the last step."""
     candidates: tuple[Candidate, ...] = ()
-    leaving: bool = False
+    leaving: tuple[str, ...] = ()
+    """Who leaves with this member, itself among them."""
     story: tuple[str, ...] = ()
 
 
@@ -538,9 +541,8 @@ def _onward(s: Standing, job: Job) -> Move_:
 def _next_leaf(s: Standing) -> Move_:
     if s.todo:
         return _to(s, Phase.COMPUTING, Compute(s.applied + 1, s.todo[0]))
-    leaves = (s.id,) if s.leaving else ()
     joins = tuple(join for join in s.candidates if join.id not in s.ids)
-    flags = replace(s.flags, joins=joins, leaves=leaves)
+    flags = replace(s.flags, joins=joins, leaves=s.leaving)
     return _to(s, Phase.REDUCING, Reduce(s.applied + 1, flags), flags=flags)
 
 
@@ -606,7 +608,7 @@ def _on_candidates(s: Standing, event: CandidatesSeen, job: Job) -> Move_:
 
 
 def _on_leave_asked(s: Standing, event: LeaveAsked, job: Job) -> Move_:
-    s = replace(s, leaving=True)
+    s = replace(s, leaving=tuple(sorted({s.id, *event.ids})))
     return _go_on(s, *_save_while_paused(s, job))
 
 

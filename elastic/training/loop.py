@@ -140,7 +140,7 @@ class Loop:
         if isinstance(message, control.Candidates):
             return core.CandidatesSeen(message.candidates)
         if isinstance(message, control.LeaveRequest):
-            return core.LeaveAsked()
+            return core.LeaveAsked(message.ids)
         if isinstance(message, control.JobDone):
             self._done(message)
         if isinstance(message, control.JobFailed):
