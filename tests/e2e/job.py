@@ -45,6 +45,11 @@ class Agent:
         self.seen += new
         return new
 
+    def all(self, kind: str) -> list[dict[str, Any]]:
+        """Return all events of a kind so far."""
+        self.poll_events()
+        return [event for event in self.seen if event["event"] == kind]
+
     def wait_for(self, wanted: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
         """Return the first event that is wanted, of all so far and to come."""
         for event in self.seen:
@@ -65,6 +70,14 @@ class Agent:
         return self.wait_for(
             lambda e: e["event"] == "step" and e["step"] >= step, f"a step from {step} on"
         )
+
+    def wait_for_output(self, text: str) -> None:
+        """Wait until the agent or a worker has printed this."""
+        with _deadline(f"{text!r} in the output"):
+            while text not in self.output:
+                if self.process.poll() is not None and text not in self.output:
+                    raise AssertionError(f"the job ended without {text!r}:\n{self.output}")
+                _pause()
 
     def group(self, size: int, here: int | None = None, after: int = 0) -> dict[int, int]:
         """Wait until a generation of `size`, newer than `after`, is level.

@@ -136,7 +136,7 @@ def test_two_grow_to_four(
     first.group(4, here=2)
     for agent in (first, second):
         ended_well(agent, undisturbed())
-    assert not [event for event in first.seen if event["event"] == "abort"]
+    assert not first.all("abort")
     assert first.audit[0]["open"] == 0
     assert second.audit[0]["open"] > 29
 
@@ -156,8 +156,8 @@ def test_four_shrink_to_two_by_sigterm(
     assert leave.wait() == 128 + 15, leave.output
     ended_well(stay, undisturbed())
     assert stay.report["world_sizes"] == [2, 4, 2]
-    assert not [event for event in stay.seen if event["event"] == "abort"]
-    assert len([event for event in leave.seen if event["event"] == "leave"]) == 2
+    assert not stay.all("abort")
+    assert len(leave.all("leave")) == 2
 
 
 def test_all_killed_and_resumed(jobs: Jobs, undisturbed: Undisturbed, tmp_path: Path) -> None:
