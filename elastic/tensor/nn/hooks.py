@@ -24,7 +24,7 @@ class Hook(NamedTuple):
     always_call: bool = False
 
 
-def add(hooks: OrderedDict[int, Hook], hook: Hook, prepend: bool) -> Removable:
+def add(hooks: OrderedDict[int, Any], hook: Any, prepend: bool) -> Removable:
     """Return the handle of a hook after placing it last, or first."""
     handle = Removable(hooks, hook)
     if prepend:
