@@ -368,7 +368,7 @@ def grad(
         zeros = TENSORS.zeros_like
         return tuple(zeros(t) if r is None else r for t, r in zip(targets, results, strict=True))
     if None in results and not allow_unused:
-        raise RuntimeError(_UNUSED)
+        raise RuntimeError(_UNUSED.format(results.index(None)))
     return tuple(results)
 
 
@@ -457,17 +457,15 @@ class AccumulateGrad:
 
 def _clobbered(node: Node, position: int, now: int, saved: int) -> str:
     value = node.values[position]  # type: ignore[index]
-    last = len(node.op.names)
-    maker = (
-        node if position == last else node.edges[position] if position < len(node.edges) else None
-    )
     kind = f"torch.{FROM_NUMPY[value.dtype].title}Tensor {list(value.shape)}"
-    where = (
-        f", which is output {_number_of(maker)} of {_function_of(maker).name()}," if maker else ""
-    )
+    makers = dict(enumerate(node.edges)) | {len(node.op.names): node}
+    maker, where = makers.get(position), ""
+    if maker is not None:
+        name = _function_of(maker).name().removesuffix("Backward0")
+        where = f", which is output {_number_of(maker)} of {name},"
     return (
         "one of the variables needed for gradient computation has been modified by an inplace "
-        f"operation: [{kind}]{where or ''} is at version {now}; expected version {saved} instead. "
+        f"operation: [{kind}]{where} is at version {now}; expected version {saved} instead. "
         "Hint: enable anomaly detection to find the operation that failed to compute its "
         "gradient, with torch.autograd.set_detect_anomaly(True, check_nan=False)."
     )
@@ -481,6 +479,6 @@ _SECOND_TIME = (
     "backward."
 )
 _UNUSED = (
-    "One of the differentiated Tensors appears to not have been used in the graph. Set "
+    "The differentiated Tensor at index {} appears to not have been used in the graph. Set "
     "allow_unused=True if this is the desired behavior."
 )

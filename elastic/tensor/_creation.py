@@ -43,7 +43,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
         raise ValueError(
             "At least one stride in the given numpy array is negative, and tensors with negative "
             "strides are not currently supported. (You can probably work around this by making a "
-            "copy of your array  with array.copy().)"
+            "copy of your array  with array.copy().) "
         )
     return wrap(array)
 
@@ -86,7 +86,7 @@ def _check_ragged(items: list, dim: int) -> None:
 
 def _as_dtype(array: Any, dtype: dtypes.dtype | None, data: Any) -> Any:
     if array.dtype == object or array.dtype.kind in "US":
-        raise TypeError(f"tensor() expects numbers, got {type(data).__name__} of {array.dtype}")
+        raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
     if dtype is not None:
         return array.astype(dtype.np)
     if _has_array(data) or (isinstance(data, (list, tuple)) and _holds_arrays(data)):
@@ -108,6 +108,10 @@ def _finished(array: Any, where: Any, requires_grad: bool) -> Tensor:
     if where is not None:
         array = backend.to_device(array, device(where))
     t = wrap(array)
+    if requires_grad and dtypes.rank(t.dtype) < 2:
+        raise RuntimeError(
+            "Only Tensors of floating point and complex dtype can require gradients"
+        )
     return t.requires_grad_() if requires_grad else t
 
 
@@ -121,7 +125,7 @@ def _filled(size: tuple, value: Any, settings: dict) -> Tensor:
     xp = backend.module_for(None if where is None else device(where))
     size = tuple(int(n) for n in size)
     if any(n < 0 for n in size):
-        raise RuntimeError(f"Trying to create tensor with negative dimension: {list(size)}")
+        raise RuntimeError(f"sizes of a tensor must be non-negative, got {list(size)}")
     array = xp.empty(size, dtype.np) if value is None else xp.full(size, value, dtype.np)
     return _finished(array, None, requires_grad)
 

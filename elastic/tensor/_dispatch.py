@@ -190,7 +190,7 @@ def run(op: Op, raw: list) -> Any:
         first = _first_array(raw)
         xp = backend.xp_of(first)
     try:
-        if op.wide and getattr(first, "dtype", F32) in HALF_DTYPES:
+        if op.wide and (getattr(first, "dtype", F32) in HALF_DTYPES or _any_half(raw)):
             result = widened(op.forward, xp, raw)
         else:
             result = op.forward(xp, *raw)
@@ -199,6 +199,10 @@ def run(op: Op, raw: list) -> Any:
     if result.__class__ is tuple:
         return tuple([xp.asarray(each) for each in result])
     return result if backend.is_array(result) else xp.asarray(result)
+
+
+def _any_half(raw: Sequence) -> bool:
+    return any(getattr(each, "dtype", F32) in HALF_DTYPES for each in raw[1:])
 
 
 def _first_array(raw: Sequence) -> Any:
@@ -216,14 +220,23 @@ def _promoted(op: Op, args: list) -> list:
     dtype = result_type(*[args[k] for k in op.operands if args[k] is not None])
     if op.to_float and dtypes.rank(dtype) < 2:
         dtype = dtypes.get_default_dtype()
+    alone = not any(isinstance(args[k], Tensor) for k in op.operands)
     for k in op.operands:
         value = args[k]
         if isinstance(value, Tensor):
             if value._array.dtype != dtype.np:
                 args[k] = TENSORS.cast(value, dtype.np)
-        elif value is not None and dtypes.rank(dtype) == 1 and op.vjps:
-            args[k] = int(np.asarray(value).astype(dtype.np))  # wraps around, as PyTorch does
+        elif value is not None and op.vjps:
+            args[k] = _number(value, dtype, alone)
     return args
+
+
+def _number(value: Any, dtype: dtypes.dtype, alone: bool) -> Any:
+    """A Python number, for use beside arrays of `dtype`."""
+    if dtypes.rank(dtype) == 1:
+        return int(np.asarray(value).astype(dtype.np))  # wraps around, as PyTorch does
+    # numpy takes a plain number for weak beside an array of float32, but not alone or by bfloat16.
+    return np.asarray(value, dtype.np) if alone or dtype in dtypes.HALVES else value
 
 
 def _operand(value: Any, k: int, op: Op) -> Any:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from elastic.tensor.dtypes import FROM_NUMPY
+
 TRANSLATED = (ValueError, IndexError, TypeError)
 
 
@@ -17,6 +19,16 @@ def explained(op: Any, raw: Sequence, error: Exception) -> Exception:
     """The error that PyTorch would raise where numpy raised `error` in `op`."""
     if isinstance(error, np.exceptions.AxisError) and error.axis is not None:
         return dimension_error(error.axis, error.ndim or 0)
+    if str(error).startswith("numpy boolean subtract"):
+        return RuntimeError(
+            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` "
+            "or `logical_xor()` operator instead."
+        )
+    if str(error).startswith("Integers to negative"):
+        return RuntimeError(str(error))
+    if isinstance(error, TypeError) and op.name.startswith("bitwise"):
+        title = next(FROM_NUMPY[each.dtype].title for each in raw if hasattr(each, "dtype"))
+        return NotImplementedError(f'"{op.name}_cpu" not implemented for \'{title}\'')
     shapes = [each.shape for each in raw if hasattr(each, "shape")]
     if op.name in _MATMULS and len(shapes) > 1:
         return _matmul_error(op.name, *shapes[:2])
@@ -48,12 +60,19 @@ def _broadcast_error(a: tuple, b: tuple) -> RuntimeError | None:
     return None
 
 
-_MATMULS = ("matmul", "mm", "linear")
+_MATMULS = ("matmul", "mm", "bmm", "mv", "dot", "linear")
 
 
 def _matmul_error(name: str, a: tuple, b: tuple) -> RuntimeError:
     if name == "linear":
         b = b[::-1]
+    if name == "mv":
+        return RuntimeError(f"size mismatch, got input ({a[0]}), mat ({a[0]}x{a[1]}), vec ({b[0]})")
+    if name == "dot":
+        return RuntimeError(
+            f"inconsistent tensor size, expected tensor [{a[0]}] and src [{b[0]}] to have the same "
+            f"number of elements, but got {a[0]} and {b[0]} elements respectively"
+        )
     if len(a) == 2 and len(b) == 2:
         return RuntimeError(
             f"mat1 and mat2 shapes cannot be multiplied ({a[0]}x{a[1]} and {b[0]}x{b[1]})"

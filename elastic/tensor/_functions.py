@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import builtins
-from collections import namedtuple
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,10 +14,20 @@ from elastic.tensor._registry import REGISTRY
 from elastic.tensor._registry import TENSORS as F
 from elastic.tensor._tensor import Tensor, wrap
 
-MaxResult = namedtuple("max", ["values", "indices"])
-MinResult = namedtuple("min", ["values", "indices"])
-SortResult = namedtuple("sort", ["values", "indices"])
-TopKResult = namedtuple("topk", ["values", "indices"])
+
+class _Found(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        return f"torch.return_types.{name}(\nvalues={self.values},\nindices={self.indices})"
+
+
+MaxResult = type("max", (_Found,), {})
+MinResult = type("min", (_Found,), {})
+SortResult = type("sort", (_Found,), {})
+TopKResult = type("topk", (_Found,), {})
 
 
 def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
@@ -323,7 +332,7 @@ def cat(
 
 def _promoted(tensors: Sequence[Tensor]) -> list[Tensor]:
     if not tensors:
-        raise RuntimeError("expected a non-empty list of Tensors")
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     dtype = tensors[0]._array.dtype
     if all_same(dtype, tensors):
         return list(tensors)

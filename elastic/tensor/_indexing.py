@@ -14,6 +14,7 @@ from elastic.tensor._inplace import overwrite
 from elastic.tensor._registry import REGISTRY, TENSORS
 from elastic.tensor._tensor import Tensor, wrap
 
+_NESTED = (Tensor, list, tuple, slice, type(None), type(...))
 _BASIC = (int, slice, type(None), type(...), np.integer)
 
 
@@ -61,8 +62,8 @@ def _as_value(self: Tensor, value: Any) -> Tensor:
 def normalised(self: Tensor, index: Any) -> tuple[bool, tuple]:
     """Whether `index` is basic, and `index` as a tuple that numpy takes for the same."""
     items = index if isinstance(index, tuple) else (index,)
-    if isinstance(index, list) and any(isinstance(each, (slice, type(...))) for each in index):
-        items = tuple(index)
+    if isinstance(index, list) and any(isinstance(each, _NESTED) for each in index[:32]):
+        items = tuple(index)  # as numpy once did: a list of sequences is a tuple of them
     result = tuple([_item(each) for each in items])
     basic = all(isinstance(each, _BASIC) and not isinstance(each, bool) for each in result)
     _check_bounds(self._array.shape, result)
@@ -107,6 +108,11 @@ def _index_array(array: Any) -> Any:
 
 def _check_bounds(shape: tuple, index: tuple) -> None:
     """Raises: IndexError with PyTorch's text."""
+    if not shape and index and index[0] is not ... and index[0] is not None and not _is_mask(index[0]):
+        raise IndexError(
+            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
+            "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"
+        )
     used = sum(
         getattr(each, "ndim", 1) or 0 if _is_mask(each) else each is not None and each is not ...
         for each in index
@@ -121,11 +127,18 @@ def _check_bounds(shape: tuple, index: tuple) -> None:
             _check_mask(each, shape, dim)
             dim += each.ndim
         elif each is not None:
-            if isinstance(each, (int, np.integer)) and not -shape[dim] <= each < shape[dim]:
-                raise IndexError(
-                    f"index {each} is out of bounds for dimension {dim} with size {shape[dim]}"
-                )
+            _check_place(each, shape[dim], dim)
             dim += 1
+
+
+def _check_place(item: Any, size: int, dim: int) -> None:
+    if isinstance(item, slice):
+        return
+    wrong = np.asarray(item)[(np.asarray(item) < -size) | (np.asarray(item) >= size)]
+    if wrong.size:
+        raise IndexError(
+            f"index {wrong.flat[0]} is out of bounds for dimension {dim} with size {size}"
+        )
 
 
 def _is_mask(item: Any) -> bool:

@@ -52,6 +52,9 @@ def mode_wants(self: Tensor, args: tuple) -> bool:
     """Whether a write of `args` into `self` has to be recorded."""
     if not mode.enabled:
         return False
+    view = self._view
+    if view is not None and not view.tracked and view.base._requires_grad:
+        return True  # ... if it could be: check_history refuses it
     return requires(self) or any(isinstance(each, Tensor) and requires(each) for each in args)
 
 
@@ -60,8 +63,9 @@ def overwrite(self: Tensor, op: Any, args: list) -> Tensor:
     recorded = mode_wants(self, tuple(args))
     if recorded:
         check_history(self)
-    # The op sees the old value under the old history; its node outlives the write below.
     result = apply(op, [self, *args[1:]])
+    if recorded and result._requires_grad:
+        _keep_old_value(result._node)
     write(self, result._array)
     if recorded and result._requires_grad:
         _move_saved_output(result._node, self)
@@ -69,15 +73,21 @@ def overwrite(self: Tensor, op: Any, args: list) -> Tensor:
     return self
 
 
-def _move_saved_output(node: Any, self: Tensor) -> None:
+def _keep_old_value(node: Node) -> None:
+    """A node that reads the value about to be overwritten reads a copy of it."""
+    if any(position == 0 for position, _, _ in node.checks):
+        node.values = [node.values[0].copy(), *node.values[1:]]  # type: ignore[index]
+        node.checks = tuple(check for check in node.checks if check[0] != 0)
+
+
+def _move_saved_output(node: Node, self: Tensor) -> None:
     """A node that reads its own output finds it in `self` from now on."""
-    last = len(node.op.names) if isinstance(node, Node) else -1
-    for k, (position, _, _) in enumerate(node.checks if last >= 0 else ()):
-        if position == last:
-            checks, values = list(node.checks), list(node.values)
-            checks[k] = (last, self._cell, self._cell[0])
-            values[last] = self._array
-            node.checks, node.values = tuple(checks), values
+    last = len(node.op.names)
+    if any(position == last for position, _, _ in node.checks):
+        values = list(node.values)  # type: ignore[arg-type]
+        values[last] = self._array
+        kept = [check for check in node.checks if check[0] != last]
+        node.values, node.checks = values, (*kept, (last, self._cell, self._cell[0]))
 
 
 def write(self: Tensor, result: Any) -> None:

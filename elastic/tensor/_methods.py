@@ -289,6 +289,12 @@ def item(self: Tensor) -> Any:
     return float(value) if self.dtype is dtypes.bfloat16 else value
 
 
+def _only(self: Tensor) -> Any:
+    if self._array.size != 1:
+        raise ValueError("only one element tensors can be converted to Python scalars")
+    return item(self)
+
+
 def tolist(self: Tensor) -> Any:
     """The elements as nested lists of Python numbers."""
     array = backend.to_host(self._array)
@@ -478,7 +484,8 @@ def deepcopy(self: Tensor, memo: dict) -> Tensor:
         raise RuntimeError(
             "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
             "protocol at the moment.  If you were attempting to deepcopy a module, this may be "
-            "because of a torch.nn.utils.weight_norm usage"
+            "because of a torch.nn.utils.weight_norm usage, see "
+            "https://github.com/pytorch/pytorch/pull/103001"
         )
     if id(self) in memo:
         return memo[id(self)]
@@ -570,7 +577,7 @@ _OWN: dict[str, Any] = {
     "__deepcopy__": deepcopy, "__reduce_ex__": reduce, "copy_": _indexing.copy_,
     "T": property(transposed), "mT": property(turned), "H": property(transposed),
     "backward": lambda self, gradient=None, retain_graph=None, create_graph=False, inputs=None: backward(self, gradient, retain_graph, create_graph, inputs),
-    "__float__": lambda self: float(item(self)), "__int__": lambda self: int(item(self)),
+    "__float__": lambda self: float(_only(self)), "__int__": lambda self: int(_only(self)),
     "__complex__": lambda self: complex(item(self)),
     "cpu": lambda self: _moved(self, "cpu"), "cuda": lambda self, device="cuda": _moved(self, "cuda" if device is None else device),
     "view_as": lambda self, other: F.view(self, tuple(other._array.shape)),
@@ -581,7 +588,7 @@ _OWN: dict[str, Any] = {
     "__dlpack__": lambda self, **named: numpy(self).__dlpack__(**named) if not self.is_cuda else self._array.__dlpack__(**named),
     "__dlpack_device__": lambda self: self._array.__dlpack_device__(),
     "new_tensor": lambda self, data, **settings: _creation.tensor(data, **{"dtype": self.dtype} | settings),
-    "__format__": lambda self, spec: format(item(self), spec) if not self._array.ndim and spec else repr(self),
+    "__format__": lambda self, spec: format(item(self), spec) if not self._array.ndim else object.__format__(self, spec),
 }  # fmt: skip
 _OWN |= {
     name: getattr(_random, name)

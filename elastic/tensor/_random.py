@@ -34,6 +34,7 @@ class Generator:
         """Itself, started anew from `seed`."""
         self._seed = int(seed) & 0xFFFFFFFFFFFFFFFF
         self._engine = np.random.RandomState(self._seed & 0xFFFFFFFF)
+        self._fresh = True  # no word drawn since seeding: PyTorch's state tells this apart
         self._normal: float | None = None  # the second value of Box-Muller, kept for the next call
         return self
 
@@ -49,9 +50,9 @@ class Generator:
     def get_state(self) -> Tensor:
         """The state as 5056 bytes, laid out as PyTorch's."""
         _, key, position, _, _ = self._engine.get_state()
-        fresh = position == 624
         words = [int(w) for w in key]
-        left, following = (1, 0) if fresh else (625 - position, position)
+        following = 0 if self._fresh else position
+        left = 1 if self._fresh else 625 - position
         cached = self._normal
         packed = _STATE.pack(
             self._seed, left, 1, following, *words, 0.0, cached or 0.0, 0.0,
@@ -69,6 +70,7 @@ class Generator:
             )
         self._seed, left, _, following, *rest = _STATE.unpack(raw)
         words, (_, normal, _, valid, _, _) = rest[:624], rest[624:]
+        self._fresh = following == 0
         position = 624 if left == 1 else following
         self._engine.set_state(("MT19937", np.array(words, np.uint32), position))
         self._normal = normal if valid else None
@@ -78,6 +80,7 @@ class Generator:
 
     def words(self, count: int) -> np.ndarray:
         """The next `count` 32-bit words."""
+        self._fresh = self._fresh and not count
         return self._engine.randint(0, 2**32, count, dtype=np.uint32)
 
     def long_words(self, count: int) -> np.ndarray:
@@ -139,7 +142,7 @@ def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
 
 def _uniform(generator: Generator, count: int, low: float, high: float, dtype: Any) -> np.ndarray:
     if dtype == np.float64:
-        values = generator.uniform64(count) * (high - low) + low
+        values = _fma64(generator.uniform64(count), high - low, low)
     else:
         # One rounding of x * (high - low) + low, as the fused multiply-add does.
         scale, start = np.float32(np.float32(high) - np.float32(low)), np.float32(low)
@@ -156,8 +159,9 @@ def _normal(generator: Generator, count: int, mean: float, std: float, dtype: An
     double = dtype == np.float64
     draw = generator.uniform64 if double else generator.uniform32
     transform = _box_muller64 if double else _box_muller32
-    data = draw(count)
     whole = count - count % 16
+    data = draw(count if dtype.itemsize > 2 else whole)
+    data.resize(count, refcheck=False)
     data[:whole] = transform(data[:whole].reshape(-1, 16), mean, std).reshape(-1)
     if count % 16:
         data[-16:] = transform(draw(16).reshape(1, 16), mean, std)
@@ -193,6 +197,18 @@ def _fma(a: Any, b: Any, c: Any) -> np.ndarray:
     """a * b + c of float32 numbers with one rounding."""
     a, b, c = (np.asarray(each, np.float32).astype(np.float64) for each in (a, b, c))
     return (a * b + c).astype(np.float32)
+
+
+def _fma64(a: np.ndarray, b: float, c: float) -> np.ndarray:
+    """a * b + c of float64 numbers with one rounding: Dekker's product, Knuth's sum."""
+    split = 134217729.0  # 2 ** 27 + 1
+    a_high, b_high = a * split - (a * split - a), b * split - (b * split - b)
+    a_low, b_low = a - a_high, b - b_high
+    product = a * b
+    rest = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    total = product + c
+    back = total - product
+    return total + ((product - (total - back)) + (c - back) + rest)
 
 
 _LOG = (

@@ -175,7 +175,7 @@ class Tensor:
             return self
         if requires_grad and dtypes.rank(self.dtype) < 2:
             raise RuntimeError(
-                "only Tensors of floating point and complex dtype can require gradients"
+                "only Tensors of floating point dtype can require gradients"
             )
         self._requires_grad = bool(requires_grad)
         return self

@@ -6,6 +6,7 @@ Python scalars, unless the weaker one is of a higher kind (bool < integer < floa
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -133,12 +134,43 @@ def combine(high: dtype | None, low: dtype | None) -> dtype | None:
     return promote_types(high, low)
 
 
-def finfo(d: dtype | None = None) -> Any:
-    """The limits of a floating-point dtype, as numpy's finfo tells them."""
-    d = d or _default[0]
-    return ml_dtypes.finfo(d.np) if d is bfloat16 else np.finfo(d.np)
+@dataclass(frozen=True)
+class FloatLimits:
+    """What `finfo` tells."""
+
+    bits: int
+    eps: float  # the distance from 1 to the next number
+    max: float
+    min: float
+    tiny: float  # the smallest normal number
+    resolution: float
+    dtype: str
+
+    @property
+    def smallest_normal(self) -> float:
+        """The smallest positive number of full precision."""
+        return self.tiny
 
 
-def iinfo(d: dtype) -> Any:
-    """The limits of an integer dtype, as numpy's iinfo tells them."""
-    return np.iinfo(d.np)
+@dataclass(frozen=True)
+class IntegerLimits:
+    """What `iinfo` tells."""
+
+    bits: int
+    max: int
+    min: int
+    dtype: str
+
+
+def finfo(type: dtype | None = None) -> FloatLimits:
+    """The limits of a floating-point dtype."""
+    d = type or _default[0]
+    found: Any = ml_dtypes.finfo(d.np) if d is bfloat16 else np.finfo(d.np)
+    names = ("eps", "max", "min", "tiny", "resolution")
+    return FloatLimits(found.bits, *[float(getattr(found, n)) for n in names], d.name)
+
+
+def iinfo(type: dtype) -> IntegerLimits:
+    """The limits of an integer dtype."""
+    found = np.iinfo(type.np)
+    return IntegerLimits(found.bits, int(found.max), int(found.min), type.name)

@@ -61,7 +61,7 @@ def _checked(index: Any, shape: tuple, dim: int) -> Any:
     size = shape[dim] if shape else 1
     wrong = (index < 0) | (index >= size)
     if index.size and wrong.any():
-        raise IndexError(
+        raise RuntimeError(
             f"index {int(index[wrong][0])} is out of bounds for dimension {dim} with size {size}"
         )
     return index
@@ -106,7 +106,10 @@ def _rows(dim: int, index: Any) -> tuple:
 
 
 def _index_select(xp: Any, x: Any, dim: int, index: Any) -> Any:
-    return x[_rows(dim % x.ndim, _checked(index.reshape(-1), x.shape, dim))]
+    places = index.reshape(-1)
+    if places.size and not -1 < places.min() <= places.max() < x.shape[dim]:
+        raise IndexError("index out of range in self")
+    return x[_rows(dim % x.ndim, places)]
 
 
 def _index_add(xp: Any, x: Any, dim: int, index: Any, source: Any, alpha: float = 1) -> Any:

@@ -37,15 +37,13 @@ def _linear_weight(F: Any, g: Any, x: Any) -> Any:
     return F.matmul(F.t(rows), columns)
 
 
-def _expect(name: str, *pairs: tuple[Any, int]) -> None:
-    for k, (array, ndim) in enumerate(pairs):
-        if array.ndim != ndim:
-            raise RuntimeError(f"{name}: argument {k + 1} must be {ndim}-D, got {array.ndim}-D")
-
-
 def _of_ndim(name: str, first: int, second: int) -> Any:
     def forward(xp: Any, x: Any, y: Any) -> Any:
-        _expect(name, (x, first), (y, second))
+        for k, array, ndim in ((1, x, first), (2, y, second)):
+            if array.ndim != ndim:
+                raise RuntimeError(
+                    f"{name}() expects argument {k} to have {ndim} dimensions, got {array.ndim}"
+                )
         return xp.matmul(x, y)
 
     return forward

@@ -35,6 +35,11 @@ def unfold(F: Any, g: Any, shape: tuple, dim: Dims, keepdim: bool) -> Any:
     return g if keepdim or dim is None else F.reshape(g, kept_shape(shape, dim))
 
 
+def _counted(x: Any) -> Any:
+    """`x`, where numpy would count unsigned numbers in uint64, as int64."""
+    return x.astype("int64") if x.dtype.kind == "u" else x
+
+
 def _spread(F: Any, g: Any, x_shape: tuple, dim: Dims, keepdim: bool) -> Any:
     return F.expand(unfold(F, g, x_shape, dim, keepdim), x_shape)
 
@@ -43,7 +48,7 @@ def _mean_vjp(F: Any, g: Any, x_shape: tuple, dim: Dims, keepdim: bool) -> Any:
     return _spread(F, g / folded_count(x_shape, dim), x_shape, dim, keepdim)
 
 
-sum = op("sum", lambda xp, x, dim=None, keepdim=False: x.sum(axes(dim), keepdims=keepdim), _spread)
+sum = op("sum", lambda xp, x, dim=None, keepdim=False: _counted(x).sum(axes(dim), keepdims=keepdim), _spread)
 mean = op(
     "mean",
     lambda xp, x, dim=None, keepdim=False: (
@@ -75,7 +80,9 @@ def _others(F: Any, x: Any, dim: Dims) -> Any:
 
 
 prod = op(
-    "prod", lambda xp, x, dim=None, keepdim=False: x.prod(axes(dim), keepdims=keepdim), _prod_vjp
+    "prod",
+    lambda xp, x, dim=None, keepdim=False: _counted(x).prod(axes(dim), keepdims=keepdim),
+    _prod_vjp,
 )
 
 
@@ -202,7 +209,7 @@ def _cumsum_vjp(F: Any, g: Any, dim: int) -> Any:
     return F.flip(F.cumsum(F.flip(g, (dim,)), dim), (dim,))
 
 
-cumsum = op("cumsum", lambda xp, x, dim: x.cumsum(dim), _cumsum_vjp)
+cumsum = op("cumsum", lambda xp, x, dim: _counted(x).cumsum(dim), _cumsum_vjp)
 
 
 def _cumprod_vjp(F: Any, g: Any, x: Any, out: Any, dim: int) -> Any:
@@ -221,7 +228,7 @@ def _cumprod_row(F: Any, g: Any, x: Any, dim: int, k: int) -> Any:
     return before * F.sum(F.narrow(g, dim, k, later) * rest, dim, True)
 
 
-cumprod = op("cumprod", lambda xp, x, dim: x.cumprod(dim), _cumprod_vjp)
+cumprod = op("cumprod", lambda xp, x, dim: _counted(x).cumprod(dim), _cumprod_vjp)
 
 # Softmax
 

@@ -22,6 +22,8 @@ def _dim(dim: int, ndim: int) -> int:
 def sizes(shape: tuple, size: Any) -> tuple:
     """`size` with its -1 worked out for an array of shape `shape`. Raises: RuntimeError."""
     size = (size,) if isinstance(size, int) else tuple(int(n) for n in size)
+    if size.count(-1) > 1:
+        raise RuntimeError("only one dimension can be inferred")
     count, known = prod(shape), prod(n for n in size if n != -1)
     if -1 in size and known and count % known == 0:
         return tuple(count // known if n == -1 else n for n in size)
