@@ -217,7 +217,6 @@ class _Inbox:
         self._mailbox = mailbox
         self.message = mailbox.message
         self.lost = mailbox.lost
-        self.refused = mailbox.fail
         self.wait_readable = mailbox.wait_readable
 
     def left(self, id: str) -> None:

@@ -34,7 +34,7 @@ import grpc.experimental
 
 from elastic.collectives.frames import Assembler, Message, Outgoing
 from elastic.collectives.settings import GroupSettings
-from elastic.errors import AuthError, ConfigError, ElasticError, RefusedError
+from elastic.errors import AuthError, ConfigError
 from elastic.wire import Vocabulary
 from elastic.world import Member
 
@@ -81,9 +81,6 @@ class Inbox(Protocol):
     def superseded(self, id: str, generation: int, reason: str) -> None:
         """A peer has entered a newer generation without this member."""
 
-    def refused(self, error: ElasticError) -> None:
-        """A peer will never have this member."""
-
     def wait_readable(self, source: str) -> None:
         """Return when more may be read from `source`."""
 
@@ -112,6 +109,7 @@ class Transport:
         """Calls refused for want of the job's token."""
         self._token = (token or "").encode()
         self._former: set[str] = set()
+        self._peers: frozenset[str] = frozenset()
         self._outboxes: dict[str, Outbox] = {}
         self._readers: dict[str, Reader] = {}
         self._changed = threading.Condition()
@@ -140,7 +138,7 @@ class Transport:
         """Keep the streams from and to those who stay, end the others, make what is missing."""
         addresses = {peer.id: peer.address for peer in peers}
         with self._changed:
-            self.generation = generation
+            self.generation, self._peers = generation, frozenset(addresses)
         self._drop_readers(keep=set(addresses))
         self._drop_outboxes(keep=set(addresses))
         for id, address in addresses.items():
@@ -218,7 +216,7 @@ class Transport:
             )
             if hello.target != self.me:
                 return Ending(grpc.StatusCode.NOT_FOUND, f"{hello.target} is {self.me} now")
-            if hello.generation < self.generation:
+            if hello.generation < self.generation and hello.source not in self._peers:
                 over = f"generation {hello.generation} is over"
                 return Ending(grpc.StatusCode.FAILED_PRECONDITION, over, self.generation)
         return None
@@ -427,17 +425,13 @@ class Reader:
     def _verdict(self) -> Callable[[], None]:
         """Return what the inbox is told about a stream that broke."""
         code, details = self._call.code(), self._call.details()
-        refusal = f"member {self._peer} refuses this one: {details}"
         if self._late:
             return self._lost(f"no answer in {self._transport.settings.connect_timeout_s} s")
-        if code is grpc.StatusCode.UNAUTHENTICATED:
-            return partial(self._inbox.refused, AuthError(refusal))
-        if code is grpc.StatusCode.INVALID_ARGUMENT:
-            return partial(self._inbox.refused, RefusedError(refusal))
         if code is grpc.StatusCode.FAILED_PRECONDITION:
             trailing = dict(self._call.trailing_metadata() or ())
             generation = int(trailing.get(GENERATION, 0))
             return partial(self._inbox.superseded, self._peer, generation, str(details))
+        # A stranger may sit where a member was, so no refusal is more than a suspicion.
         return self._lost(f"{code.name.lower()}: {details}")
 
 
@@ -463,6 +457,7 @@ class _DaemonThreads(Executor):
 
 def _options(settings: GroupSettings, reader: bool = False) -> list[tuple[str, Any]]:
     keepalive_ms = int(settings.keepalive_s * 1000)
+    connect_ms = int(settings.connect_timeout_s * 1000)
     frame_bytes = settings.chunk_bytes + FRAME_MARGIN_BYTES
     options = [
         ("grpc.max_send_message_length", MAX_HELLO_BYTES if reader else frame_bytes),
@@ -483,7 +478,10 @@ def _options(settings: GroupSettings, reader: bool = False) -> list[tuple[str, A
         *options,
         ("grpc.use_local_subchannel_pool", 1),  # no back-off inherited from an earlier reader
         ("grpc.initial_reconnect_backoff_ms", 50),
-        ("grpc.min_reconnect_backoff_ms", 50),
+        (
+            "grpc.min_reconnect_backoff_ms",
+            2 * connect_ms,
+        ),  # an attempt may take this: our timer ends first
         ("grpc.max_reconnect_backoff_ms", 500),
         (grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, 1),
     ]

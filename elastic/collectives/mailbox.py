@@ -11,7 +11,7 @@ from collections.abc import Callable
 from elastic.collectives import core
 from elastic.collectives.core import Key, Standing
 from elastic.collectives.frames import Message
-from elastic.errors import Aborted, ElasticError
+from elastic.errors import Aborted
 
 __all__ = ["Mailbox", "Ticket"]
 
@@ -68,7 +68,6 @@ class Mailbox:
         self._standing = Standing()
         self._payloads: dict[Name, Message] = {}
         self._tickets: dict[Key, Ticket] = {}
-        self._fatal: ElasticError | None = None
         self._changed = threading.Condition(threading.Lock())
 
     @property
@@ -77,9 +76,7 @@ class Mailbox:
         return self._standing
 
     def check(self) -> None:
-        """Raise Aborted if the generation is over, or what made every call futile."""
-        if self._fatal:
-            raise self._fatal
+        """Raise Aborted if the generation is over."""
         if self._standing.abort:
             raise _aborted(self._standing.abort)
 
@@ -105,11 +102,6 @@ class Mailbox:
                 del self._tickets[key]
                 raise
         return ticket
-
-    def fail(self, error: ElasticError) -> None:
-        """Let every call raise `error`: there is no group for this member."""
-        self._fatal = self._fatal or error
-        self.take(core.Interrupted(self._standing.generation + 1, str(error)))
 
     # -- the transport -------------------------------------------------------------------------
 

@@ -161,7 +161,8 @@ def _disjoint(parts: Mapping[int, Mapping[Node, Partial]]) -> dict[Node, Partial
     claims = sorted((node, rank) for rank, nodes in parts.items() for node in nodes)
     for (node, rank), (after, other) in pairwise(claims):
         if after[0] < node[1]:
-            raise ConfigError(f"each leaf has one holder, leaf {after[0]} ranks {rank} and {other}")
+            both = " and ".join(str(each) for each in sorted((rank, other)))
+            raise ConfigError(f"each leaf has one holder, leaf {after[0]} has ranks {both}")
     return {node: part for nodes in parts.values() for node, part in nodes.items()}
 
 
