@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
+
 import elastic.tensor as torch
 from elastic.tensor import Tensor
 
@@ -213,14 +215,18 @@ def _classes(
 ) -> tuple[Tensor | None, Tensor, Tensor | None]:
     """Return where targets count (None: all), targets in range, their weights (None: all 1)."""
     _check_targets(input, target)
-    ignored = target == ignore_index
-    valid, safe = None, target
-    if bool(ignored.any()):
-        valid, safe = ~ignored, torch.where(ignored, torch.zeros_like(target), target)
-    count = input.shape[_class_dim(input)]
-    for bad in safe[(safe < 0) | (safe >= count)].tolist()[:1]:
-        raise IndexError(f"Target {bad} is out of bounds.")
-    return valid, safe, None if weight is None else weight[safe]
+    # In numpy: these are questions, and each would cost an op of its own.
+    classes = target.cpu().numpy()
+    ignored = classes == ignore_index
+    valid = None
+    if ignored.any():
+        valid = torch.from_numpy(~ignored).to(target.device)
+        classes = np.where(ignored, 0, classes)
+        target = torch.from_numpy(classes).to(target.device)
+    outside = (classes < 0) | (classes >= input.shape[_class_dim(input)])
+    if outside.any():
+        raise IndexError(f"Target {classes[outside].flat[0]} is out of bounds.")
+    return valid, target, None if weight is None else weight[target]
 
 
 def _check_targets(input: Tensor, target: Tensor) -> None:
