@@ -55,7 +55,7 @@ class Node:
         return self.hooks is not None and self.hooks.keeper() is t
 
     def register_hook(self, hook: Callable) -> Removable:
-        """Calls `hook(grad_inputs, grad_outputs)` when backward passes; it may replace the former."""
+        """Calls `hook(grad_inputs, grad_outputs)` when backward passes; it may replace the first."""
         return hooks_of(self).add_after(hook)
 
     def gradients(self, g: Any, edges: tuple) -> Iterable:
@@ -202,7 +202,7 @@ def hooks_of(place: Any) -> Hooks:
 
 
 def walk(seeds: list, keep: bool, graph: bool, wanted: Sequence | None = None) -> tuple[dict, set]:
-    """What every leaf (and every `wanted` node) collects, and the leaves whose array is theirs alone.
+    """What each leaf (and each `wanted` node) collects, and the leaves whose array is theirs alone.
 
     `seeds` are pairs of an edge and its gradient. `wanted` restricts the walk to what leads there.
     """

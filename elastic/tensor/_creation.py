@@ -109,9 +109,7 @@ def _finished(array: Any, where: Any, requires_grad: bool) -> Tensor:
         array = backend.to_device(array, device(where))
     t = wrap(array)
     if requires_grad and dtypes.rank(t.dtype) < 2:
-        raise RuntimeError(
-            "Only Tensors of floating point and complex dtype can require gradients"
-        )
+        raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
     return t.requires_grad_() if requires_grad else t
 
 

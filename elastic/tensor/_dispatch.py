@@ -305,7 +305,7 @@ def new_node(op: Op, args: list, raw: list, needs: tuple, result: Any, cell: lis
     node = Node()
     inputs = args[0] if op.variadic else args
     node.op = op
-    node.edges = tuple([edge_of(e) if n else None for e, n in zip(inputs, needs)])  # noqa: B905
+    node.edges = tuple([edge_of(inputs[k]) if need else None for k, need in enumerate(needs)])
     keep = op.plan(() if op.joint else needs)
     values = [v if k else None for v, k in zip((*raw, result), keep, strict=True)]
     checks = [
@@ -318,12 +318,14 @@ def new_node(op: Op, args: list, raw: list, needs: tuple, result: Any, cell: lis
     if op.shapes_read:
         values += [_shape(each) for each in raw]
     node.values, node.checks = values, tuple(checks)
-    node.fits = tuple(
-        [(e._array.shape, e._array.dtype) if n else None for e, n in zip(inputs, needs)]
-    )
+    node.fits = tuple([_fit_of(inputs[k]) if need else None for k, need in enumerate(needs)])
     node.hooks = None
     node._order = next_order()
     return node
+
+
+def _fit_of(t: Tensor) -> tuple:
+    return t._array.shape, t._array.dtype
 
 
 def _shape(value: Any) -> Any:

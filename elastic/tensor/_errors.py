@@ -28,7 +28,7 @@ def explained(op: Any, raw: Sequence, error: Exception) -> Exception:
         return RuntimeError(str(error))
     if isinstance(error, TypeError) and op.name.startswith("bitwise"):
         title = next(FROM_NUMPY[each.dtype].title for each in raw if hasattr(each, "dtype"))
-        return NotImplementedError(f'"{op.name}_cpu" not implemented for \'{title}\'')
+        return NotImplementedError(f"\"{op.name}_cpu\" not implemented for '{title}'")
     shapes = [each.shape for each in raw if hasattr(each, "shape")]
     if op.name in _MATMULS and len(shapes) > 1:
         return _matmul_error(op.name, *shapes[:2])

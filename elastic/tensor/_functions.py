@@ -214,7 +214,7 @@ def norm(
 
 
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
-    """Elements of `input` where `condition` holds, else of `other`; alone, the indices that hold."""
+    """Elements of `input` where `condition` holds, else of `other`; alone, where it holds."""
     if input is None and other is None:
         return nonzero(condition, as_tuple=True)
     return F.where(condition, input, other)
@@ -428,7 +428,9 @@ def unique(
     dim: int | None = None,
 ) -> Any:
     """The distinct elements in order; on demand where each came from, and how often."""
-    found = np.unique(backend.to_host(input._array), False, return_inverse, return_counts, dim)
+    found: Any = np.unique(  # type: ignore[call-overload]
+        backend.to_host(input._array), False, return_inverse, return_counts, dim
+    )
     if not isinstance(found, tuple):
         return wrap(found)
     return tuple(wrap(np.asarray(each)) for each in found)
@@ -457,3 +459,11 @@ def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
 def numel(input: Tensor) -> int:
     """The number of elements."""
     return input._array.size
+
+
+def typename(value: Any) -> str:
+    """The name of the type of `value`, with its module; of a tensor PyTorch's old type name."""
+    if isinstance(value, Tensor):
+        return value.type()
+    kind = type(value)
+    return f"{kind.__module__}.{kind.__qualname__}"

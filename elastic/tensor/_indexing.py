@@ -108,7 +108,13 @@ def _index_array(array: Any) -> Any:
 
 def _check_bounds(shape: tuple, index: tuple) -> None:
     """Raises: IndexError with PyTorch's text."""
-    if not shape and index and index[0] is not ... and index[0] is not None and not _is_mask(index[0]):
+    if (
+        not shape
+        and index
+        and index[0] is not ...
+        and index[0] is not None
+        and not _is_mask(index[0])
+    ):
         raise IndexError(
             "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
             "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"

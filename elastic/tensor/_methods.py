@@ -1,282 +1,24 @@
-"""What a tensor can do: its methods, bound straight from the ops and functions.
-
-Three tables: operators, methods that are a function with the tensor first, and in-place forms.
-"""
+"""Methods of a tensor that have a body of their own. `_bind.py` gives them to the class."""
 
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from elastic.tensor import _creation, _functions, _indexing, _random, backend, dtypes, ops
-from elastic.tensor._autograd import Removable, backward, hooks_of
-from elastic.tensor._dispatch import apply
-from elastic.tensor._inplace import in_place, overwrite
+from elastic.tensor import _creation, _functions, backend, dtypes
+from elastic.tensor._autograd import Removable, hooks_of
+from elastic.tensor._autograd import backward as _walk_back
+from elastic.tensor._inplace import overwrite
 from elastic.tensor._registry import REGISTRY
 from elastic.tensor._registry import TENSORS as F
 from elastic.tensor._tensor import Tensor, requires, wrap
 from elastic.tensor._types import device
 
-assert ops  # importing the tables fills the registry
-
-
-def _reflected(name: str) -> Callable:
-    entry = REGISTRY[name]
-
-    def call(self: Tensor, other: Any) -> Any:
-        return apply(entry, [other, self])
-
-    return call
-
-
-def _comparison(function: Callable) -> Callable:
-    """`function`, for numbers and tensors; anything else is simply not equal."""
-
-    def call(self: Tensor, other: Any) -> Any:
-        if isinstance(other, (Tensor, int, float, complex, np.ndarray, np.generic)):
-            return function(self, other)
-        return NotImplemented
-
-    return call
-
-
-_OPERATORS = {
-    "add": F.add, "radd": F.add, "sub": F.sub, "rsub": _reflected("sub"), "mul": F.mul,
-    "rmul": F.mul, "truediv": F.div, "rtruediv": _reflected("div"), "floordiv": F.floor_divide,
-    "rfloordiv": _reflected("floor_divide"), "mod": F.remainder, "rmod": _reflected("remainder"),
-    "pow": F.pow, "rpow": _reflected("pow"), "matmul": F.matmul, "rmatmul": _reflected("matmul"),
-    "neg": F.neg, "abs": F.abs, "invert": F.bitwise_not, "and": F.bitwise_and,
-    "rand": F.bitwise_and, "or": F.bitwise_or, "ror": F.bitwise_or, "xor": F.bitwise_xor,
-    "rxor": F.bitwise_xor, "lshift": F.bitwise_left_shift, "rshift": F.bitwise_right_shift,
-    "eq": _comparison(F.eq), "ne": _comparison(F.ne), "lt": F.lt, "le": F.le, "gt": F.gt, "ge": F.ge, "getitem": _indexing.getitem,
-    "setitem": _indexing.setitem,
-}  # fmt: skip
-
-# Ops whose method has the op's own signature
-_OPS = [
-    "square",
-    "reciprocal",
-    "floor_divide",
-    "remainder",
-    "fmod",
-    "pow",
-    "neg",
-    "abs",
-    "sign",
-    "floor",
-    "ceil",
-    "trunc",
-    "round",
-    "frac",
-    "exp",
-    "exp2",
-    "expm1",
-    "log",
-    "log2",
-    "log10",
-    "log1p",
-    "sqrt",
-    "rsqrt",
-    "sin",
-    "cos",
-    "tan",
-    "asin",
-    "acos",
-    "atan",
-    "sinh",
-    "cosh",
-    "tanh",
-    "sigmoid",
-    "relu",
-    "erf",
-    "erfc",
-    "maximum",
-    "minimum",
-    "fmax",
-    "fmin",
-    "atan2",
-    "hypot",
-    "logaddexp",
-    "lerp",
-    "addcmul",
-    "addcdiv",
-    "mul",
-    "eq",
-    "ne",
-    "lt",
-    "le",
-    "gt",
-    "ge",
-    "logical_and",
-    "logical_or",
-    "logical_xor",
-    "logical_not",
-    "isnan",
-    "isinf",
-    "isfinite",
-    "signbit",
-    "bitwise_and",
-    "bitwise_or",
-    "bitwise_xor",
-    "bitwise_not",
-    "bitwise_left_shift",
-    "bitwise_right_shift",
-    "clone",
-    "nan_to_num",
-    "amax",
-    "amin",
-    "argmax",
-    "argmin",
-    "any",
-    "all",
-    "count_nonzero",
-    "logsumexp",
-    "reshape",
-    "flatten",
-    "unflatten",
-    "squeeze",
-    "unsqueeze",
-    "expand",
-    "transpose",
-    "permute",
-    "movedim",
-    "narrow",
-    "select",
-    "diagonal",
-    "unfold",
-    "sum_to_size",
-    "flip",
-    "roll",
-    "repeat",
-    "repeat_interleave",
-    "tril",
-    "triu",
-    "matmul",
-    "mm",
-    "bmm",
-    "mv",
-    "dot",
-    "outer",
-    "gather",
-    "scatter_add",
-    "index_select",
-    "index_add",
-    "index_copy",
-    "masked_fill",
-    "masked_select",
-    "bincount",
-]
-
-# Functions whose first parameter is the tensor
-_FUNCTIONS = [
-    "add",
-    "sub",
-    "div",
-    "sum",
-    "prod",
-    "mean",
-    "cumsum",
-    "cumprod",
-    "softmax",
-    "log_softmax",
-    "max",
-    "min",
-    "sort",
-    "argsort",
-    "topk",
-    "var",
-    "std",
-    "norm",
-    "clamp",
-    "split",
-    "chunk",
-    "unbind",
-    "tile",
-    "diag",
-    "take_along_dim",
-    "addmm",
-    "baddbmm",
-    "equal",
-    "allclose",
-    "isclose",
-    "unique",
-    "nonzero",
-    "scatter",
-]
-
-_IN_PLACE = [
-    "square",
-    "reciprocal",
-    "remainder",
-    "fmod",
-    "floor_divide",
-    "pow",
-    "neg",
-    "abs",
-    "sign",
-    "floor",
-    "ceil",
-    "trunc",
-    "round",
-    "frac",
-    "exp",
-    "exp2",
-    "expm1",
-    "log",
-    "log2",
-    "log10",
-    "log1p",
-    "sqrt",
-    "rsqrt",
-    "sin",
-    "cos",
-    "tan",
-    "asin",
-    "acos",
-    "atan",
-    "sinh",
-    "cosh",
-    "tanh",
-    "sigmoid",
-    "relu",
-    "clamp",
-    "lerp",
-    "addcmul",
-    "addcdiv",
-    "logical_and",
-    "logical_or",
-    "logical_xor",
-    "logical_not",
-    "bitwise_and",
-    "bitwise_or",
-    "bitwise_xor",
-    "bitwise_not",
-    "nan_to_num",
-    "tril",
-    "triu",
-    "scatter_add",
-    "index_add",
-    "index_copy",
-    "masked_fill",
-    "cumsum",
-    "erf",
-    "maximum",
-    "minimum",
-]
-
-_ALIASES = {
-    "absolute": "abs", "arctan": "atan", "arcsin": "asin", "arccos": "acos", "multiply": "mul",
-    "divide": "div", "true_divide": "div", "subtract": "sub", "negative": "neg", "clip": "clamp",
-    "swapaxes": "transpose", "swapdims": "transpose", "moveaxis": "movedim", "concat": "cat",
-    "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le", "not_equal": "ne",
-    "ger": "outer", "fix": "trunc",
-}  # fmt: skip
-
-
-# Methods with a body of their own
+# Out of the tensor
 
 
 def item(self: Tensor) -> Any:
@@ -289,7 +31,8 @@ def item(self: Tensor) -> Any:
     return float(value) if self.dtype is dtypes.bfloat16 else value
 
 
-def _only(self: Tensor) -> Any:
+def number(self: Tensor) -> Any:
+    """The only element, for float() and int()."""
     if self._array.size != 1:
         raise ValueError("only one element tensors can be converted to Python scalars")
     return item(self)
@@ -317,11 +60,15 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
     return self._array
 
 
-def _array_protocol(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+def array_protocol(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    # numpy.asarray(tensor) shares memory where no other dtype is asked for.
     array = numpy(self)
     if dtype is None or array.dtype == dtype:
         return array.copy() if copy else array
     return array.astype(dtype)
+
+
+# Other dtypes
 
 
 def to(
@@ -354,18 +101,13 @@ def _moved(self: Tensor, where: Any) -> Tensor:
     return F.transfer(self, target, here)
 
 
-def _converter(dtype: dtypes.dtype) -> Callable:
+def converter(dtype: dtypes.dtype) -> Callable:
+    """The method that gives the tensor as `dtype`: `x.float()` and its siblings."""
+
     def convert(self: Tensor, **ignored: Any) -> Tensor:
         return self if self._array.dtype == dtype.np else F.cast(self, dtype.np)
 
     return convert
-
-
-_CONVERTERS = {
-    "bool": dtypes.bool_, "byte": dtypes.uint8, "char": dtypes.int8, "short": dtypes.int16,
-    "int": dtypes.int32, "long": dtypes.int64, "half": dtypes.float16, "float": dtypes.float32,
-    "bfloat16": dtypes.bfloat16, "double": dtypes.float64,
-}  # fmt: skip
 
 
 def type_(self: Tensor, dtype: Any = None) -> Any:
@@ -378,14 +120,12 @@ def type_(self: Tensor, dtype: Any = None) -> Any:
     return to(self, dtype)
 
 
+# Shapes
+
+
 def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
     """Itself if its elements lie in C order, else a copy that does."""
     return self if self._array.flags.c_contiguous else F.clone(self)
-
-
-def view(self: Tensor, *shape: Any) -> Tensor:
-    """The same memory in another shape. Raises: RuntimeError where that needs a copy."""
-    return F.view(self, *shape)
 
 
 def transposed(self: Tensor) -> Tensor:
@@ -434,6 +174,9 @@ def index_number(self: Tensor) -> int:
     return int(self._array)
 
 
+# Writing
+
+
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Itself, full of `value`."""
     if isinstance(value, Tensor) and value._array.ndim:
@@ -454,6 +197,20 @@ def where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     return F.where(condition, self, other)
 
 
+# Gradients
+
+
+def backward(
+    self: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Adds the gradient of this tensor to `.grad` of the leaves that it was computed from."""
+    _walk_back(self, gradient, retain_graph, create_graph, inputs)
+
+
 def register_hook(self: Tensor, hook: Callable) -> Removable:
     """Calls `hook(grad)` when the gradient is known; what it returns takes the gradient's place."""
     if not requires(self):
@@ -470,12 +227,13 @@ def register_post_accumulate_grad_hook(self: Tensor, hook: Callable) -> Removabl
 
 def retain_grad(self: Tensor) -> None:
     """Makes backward keep the gradient of this non-leaf in `.grad`."""
-    import weakref
-
     if not requires(self):
         raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
     if self._node is not None:
         hooks_of(self._node).keeper = weakref.ref(self)
+
+
+# Copies
 
 
 def deepcopy(self: Tensor, memo: dict) -> Tensor:
@@ -513,96 +271,71 @@ def rebuilt(cls: type, array: np.ndarray, requires_grad: bool, attributes: dict)
     return result
 
 
-def _new(maker: Callable) -> Callable:
+# Like another tensor
+
+
+def view_as(self: Tensor, other: Tensor) -> Tensor:
+    """A view in the shape of `other`."""
+    return F.view(self, tuple(other._array.shape))
+
+
+def reshape_as(self: Tensor, other: Tensor) -> Tensor:
+    """Its elements in the shape of `other`."""
+    return F.reshape(self, tuple(other._array.shape))
+
+
+def expand_as(self: Tensor, other: Tensor) -> Tensor:
+    """A view repeated to the shape of `other`."""
+    return F.expand(self, tuple(other._array.shape))
+
+
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """Itself in the dtype of `other`."""
+    return to(self, other.dtype)
+
+
+def new_tensor(self: Tensor, data: Any, **settings: Any) -> Tensor:
+    """A new tensor from `data`, of this one's dtype unless another is given."""
+    return _creation.tensor(data, **{"dtype": self.dtype} | settings)
+
+
+def new(maker: Callable) -> Callable:
+    """The method that makes a tensor of this one's dtype and device with `maker`."""
+
     def make(self: Tensor, *args: Any, **settings: Any) -> Tensor:
         if settings.get("dtype") is None:
             settings["dtype"] = self.dtype
-        settings.setdefault("device", None if not self.is_cuda else self.device)
+        settings.setdefault("device", self.device if self.is_cuda else None)
         return maker(*args, **settings)
 
     return make
 
 
-def _bind() -> None:
-    for name, function in _OPERATORS.items():
-        setattr(Tensor, f"__{name}__", function)
-    for name in _OPS:
-        setattr(Tensor, name, getattr(F, name))
-    for name in _FUNCTIONS:
-        setattr(Tensor, name, getattr(_functions, name))
-    arithmetic = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide}
-    for name, ufunc in arithmetic.items():
-        python = "truediv" if name == "div" else name
-        setattr(Tensor, f"__i{python}__", in_place(name, ufunc))
-        setattr(
-            Tensor,
-            f"{name}_",
-            _scaled(in_place(name, ufunc)) if name in ("add", "sub") else in_place(name, ufunc),
-        )
-    for name in _IN_PLACE:
-        setattr(Tensor, f"{name}_", in_place(name))
-    for name, dtype in _CONVERTERS.items():
-        setattr(Tensor, name, _converter(dtype))
-    for python, name in {
-        "floordiv": "floor_divide",
-        "mod": "remainder",
-        "pow": "pow",
-        "and": "bitwise_and",
-        "or": "bitwise_or",
-        "xor": "bitwise_xor",
-    }.items():
-        setattr(Tensor, f"__i{python}__", in_place(name))
-    for name in ("zeros", "ones", "empty", "full"):
-        setattr(Tensor, f"new_{name}", _new(getattr(_creation, name)))
-    for alias, name in _ALIASES.items():
-        if hasattr(Tensor, name):
-            setattr(Tensor, alias, getattr(Tensor, name))
+# Devices
 
 
-def _scaled(in_place_op: Callable) -> Callable:
-    """The in-place form of add or sub, with its `alpha`."""
-
-    def call(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
-        return in_place_op(self, other if alpha == 1 else other * alpha)
-
-    return call
+def cpu(self: Tensor) -> Tensor:
+    """Itself on the host."""
+    return _moved(self, "cpu")
 
 
-_OWN: dict[str, Any] = {
-    "item": item, "tolist": tolist, "numpy": numpy, "__array__": _array_protocol, "to": to,
-    "type": type_, "contiguous": contiguous, "view": view, "t": t, "__iter__": iterate,
-    "__bool__": truth, "__contains__": contains, "__index__": index_number, "fill_": fill_,
-    "zero_": zero_, "where": where, "register_hook": register_hook, "retain_grad": retain_grad,
-    "register_post_accumulate_grad_hook": register_post_accumulate_grad_hook,
-    "__deepcopy__": deepcopy, "__reduce_ex__": reduce, "copy_": _indexing.copy_,
-    "T": property(transposed), "mT": property(turned), "H": property(transposed),
-    "backward": lambda self, gradient=None, retain_graph=None, create_graph=False, inputs=None: backward(self, gradient, retain_graph, create_graph, inputs),
-    "__float__": lambda self: float(_only(self)), "__int__": lambda self: int(_only(self)),
-    "__complex__": lambda self: complex(item(self)),
-    "cpu": lambda self: _moved(self, "cpu"), "cuda": lambda self, device="cuda": _moved(self, "cuda" if device is None else device),
-    "view_as": lambda self, other: F.view(self, tuple(other._array.shape)),
-    "reshape_as": lambda self, other: F.reshape(self, tuple(other._array.shape)),
-    "expand_as": lambda self, other: F.expand(self, tuple(other._array.shape)),
-    "type_as": lambda self, other: to(self, other.dtype),
-    "broadcast_to": lambda self, *size: F.expand(self, *size),
-    "__dlpack__": lambda self, **named: numpy(self).__dlpack__(**named) if not self.is_cuda else self._array.__dlpack__(**named),
-    "__dlpack_device__": lambda self: self._array.__dlpack_device__(),
-    "new_tensor": lambda self, data, **settings: _creation.tensor(data, **{"dtype": self.dtype} | settings),
-    "__format__": lambda self, spec: format(item(self), spec) if not self._array.ndim else object.__format__(self, spec),
-}  # fmt: skip
-_OWN |= {
-    name: getattr(_random, name)
-    for name in (
-        "uniform_",
-        "normal_",
-        "bernoulli_",
-        "random_",
-        "bernoulli",
-        "multinomial",
-        "exponential_",
-    )
-}
-_bind()
-for _name, _function in _OWN.items():
-    setattr(Tensor, _name, _function)
-Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]  # __eq__ compares elements
+def cuda(self: Tensor, device: Any = None) -> Tensor:
+    """Itself on a GPU."""
+    return _moved(self, "cuda" if device is None else device)
+
+
+def dlpack(self: Tensor, **named: Any) -> Any:
+    """A DLPack capsule on the same memory."""
+    if requires(self):
+        raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+    return self._array.__dlpack__(**named)
+
+
+def dlpack_device(self: Tensor) -> tuple[int, int]:
+    """DLPack's kind and number of the device."""
+    return self._array.__dlpack_device__()
+
+
+def formatted(self: Tensor, spec: str) -> str:
+    """A 0-d tensor formats as its number."""
+    return format(item(self) if not self._array.ndim else repr(self), spec)

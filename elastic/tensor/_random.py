@@ -49,7 +49,7 @@ class Generator:
 
     def get_state(self) -> Tensor:
         """The state as 5056 bytes, laid out as PyTorch's."""
-        _, key, position, _, _ = self._engine.get_state()
+        key, position = self._engine.get_state()[1:3]  # type: ignore[index]
         words = [int(w) for w in key]
         following = 0 if self._fresh else position
         left = 1 if self._fresh else 625 - position
@@ -72,7 +72,7 @@ class Generator:
         words, (_, normal, _, valid, _, _) = rest[:624], rest[624:]
         self._fresh = following == 0
         position = 624 if left == 1 else following
-        self._engine.set_state(("MT19937", np.array(words, np.uint32), position))
+        self._engine.set_state(("MT19937", np.array(words, np.uint32), position, 0, 0.0))
         self._normal = normal if valid else None
         return self
 

@@ -18,7 +18,7 @@ _new = object.__new__
 
 
 class View:
-    """How a tensor that shares memory came from its base: replayed when the base's history changes."""
+    """How a tensor that shares memory came from its base: replayed when that has a new history."""
 
     __slots__ = ("base", "path", "seen", "tracked")
 
@@ -174,9 +174,7 @@ class Tensor:
                 )
             return self
         if requires_grad and dtypes.rank(self.dtype) < 2:
-            raise RuntimeError(
-                "only Tensors of floating point dtype can require gradients"
-            )
+            raise RuntimeError("only Tensors of floating point dtype can require gradients")
         self._requires_grad = bool(requires_grad)
         return self
 

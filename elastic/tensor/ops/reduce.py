@@ -48,7 +48,11 @@ def _mean_vjp(F: Any, g: Any, x_shape: tuple, dim: Dims, keepdim: bool) -> Any:
     return _spread(F, g / folded_count(x_shape, dim), x_shape, dim, keepdim)
 
 
-sum = op("sum", lambda xp, x, dim=None, keepdim=False: _counted(x).sum(axes(dim), keepdims=keepdim), _spread)
+sum = op(
+    "sum",
+    lambda xp, x, dim=None, keepdim=False: _counted(x).sum(axes(dim), keepdims=keepdim),
+    _spread,
+)
 mean = op(
     "mean",
     lambda xp, x, dim=None, keepdim=False: (
