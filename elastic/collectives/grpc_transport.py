@@ -371,7 +371,9 @@ class Reader:
             metadata=((PROOF, transport.proof(request).hex()),),
             wait_for_ready=transport.settings.patient,
         )
-        threading.Thread(target=self._run, name=f"elastic-read-{peer}", daemon=True).start()
+        name = f"elastic-read-{peer}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """End the stream; nobody is suspected."""
