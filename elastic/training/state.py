@@ -244,6 +244,11 @@ def _encode(value: Any, path: list[Any], numpy_paths: list[list[Any]], copy: boo
         items = [_encode(v, [*path, i], numpy_paths, copy) for i, v in enumerate(value)]
         return items if isinstance(value, list) else tuple(items)
     where = ".".join(map(str, path))
+    if is_stateful(value):
+        raise StateError(
+            f"State saves a {type(value).__name__} as a part of its own only, got it within "
+            f"{where!r}; pass it by name: State(name=…)"
+        )
     raise StateError(f"State cannot save {where!r}, a {type(value).__name__}; {_CURE}")
 
 

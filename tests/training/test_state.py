@@ -79,6 +79,7 @@ def test_plain_values_may_be_assigned():
     [
         ({"log": open}, "'log', a builtin_function_or_method; give it state_dict"),
         ({"seen": {1, 2}}, "cannot save 'seen', a set"),
+        ({"nets": [nn.ReLU()]}, "a ReLU as a part of its own only, got it within 'nets.0'"),
         ({"x": {"a": [1, object()]}}, r"cannot save 'x.a.1', a object"),
         ({"x": {(1, 2): 3}}, "cannot save 'x', a dict"),
         ({"x": np.array([None])}, "cannot save 'x', a ndarray"),
