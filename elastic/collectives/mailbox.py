@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from elastic.collectives import core
 from elastic.collectives.core import Key, Standing
@@ -16,6 +17,7 @@ from elastic.errors import Aborted
 __all__ = ["Mailbox", "Ticket"]
 
 Name = tuple[int, str, Key]
+Afterwards = Callable[[], None]
 
 
 class Ticket:
@@ -97,10 +99,11 @@ class Mailbox:
             self.check()
             self._tickets[key] = ticket
             try:
-                self._apply(core.Awaited(key, sources))
+                afterwards = self._apply(core.Awaited(key, sources))
             except BaseException:
                 del self._tickets[key]
                 raise
+        _run(afterwards)
         return ticket
 
     # -- the transport -------------------------------------------------------------------------
@@ -108,9 +111,8 @@ class Mailbox:
     def take(self, event: core.Event, message: Message | None = None) -> None:
         """Let the core decide about an event, and do what it says."""
         with self._changed:
-            suspects = self._apply(event, message)
-        for suspect in suspects:
-            self._on_suspect(suspect.generation, suspect.id, suspect.reason)
+            afterwards = self._apply(event, message)
+        _run(afterwards)
 
     def message(self, source: str, message: Message) -> None:
         """Take a message that is wholly here."""
@@ -124,48 +126,50 @@ class Mailbox:
 
     def wait_readable(self, source: str) -> None:
         """Return when more may be read from `source`."""
-        if self._standing.parked:
+        limit = self._parked_limit_bytes
+        if not core.may_read(self._standing, source, limit):
             with self._changed:
-                self._changed.wait_for(
-                    lambda: core.may_read(self._standing, source, self._parked_limit_bytes)
-                )
+                self._changed.wait_for(lambda: core.may_read(self._standing, source, limit))
 
     # -- commands ------------------------------------------------------------------------------
 
-    def _apply(self, event: core.Event, message: Message | None = None) -> list[core.Suspect]:
+    def _apply(self, event: core.Event, message: Message | None = None) -> list[Afterwards]:
+        """Return what is to be done when the lock is free again: whoever wakes will want it."""
         self._standing, commands = core.step(self._standing, event)
         if message and not any(isinstance(each, core.Refuse) for each in commands):
             assert isinstance(event, core.Arrived)
             self._payloads[event.generation, event.source, event.key] = message
-        suspects = []
+        afterwards: list[Afterwards] = []
         for command in commands:
             match command:
                 case core.Deliver():
-                    self._deliver(command)
+                    afterwards.append(self._deliver(command))
                 case core.Forget(names):
                     for name in names:
-                        self._payloads.pop(name, None)
+                        del self._payloads[name]
                 case core.Abort():
-                    self._abort(command)
-                case core.Suspect():
-                    suspects.append(command)
-        if not isinstance(event, core.Arrived):
-            self._changed.notify_all()
-        return suspects
-
-    def _deliver(self, command: core.Deliver) -> None:
-        name = command.generation, command.key
-        taken = {
-            source: self._payloads.pop((name[0], source, name[1])) for source in command.sources
-        }
-        self._tickets.pop(command.key).settle(taken)
+                    afterwards += self._abort(command)
+                case core.Suspect(generation, id, reason):
+                    afterwards.append(partial(self._on_suspect, generation, id, reason))
         self._changed.notify_all()
+        return afterwards
 
-    def _abort(self, abort: core.Abort) -> None:
+    def _deliver(self, command: core.Deliver) -> Afterwards:
+        generation, key = command.generation, command.key
+        taken = {
+            source: self._payloads.pop((generation, source, key)) for source in command.sources
+        }
+        return partial(self._tickets.pop(key).settle, taken)
+
+    def _abort(self, abort: core.Abort) -> list[Afterwards]:
         waiting, self._tickets = self._tickets, {}
-        for ticket in waiting.values():
-            ticket.settle({}, abort)
         self._on_abort()
+        return [partial(ticket.settle, {}, abort) for ticket in waiting.values()]
+
+
+def _run(afterwards: list[Afterwards]) -> None:
+    for act in afterwards:
+        act()
 
 
 def _aborted(abort: core.Abort) -> Aborted:
