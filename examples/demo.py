@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 HERE = Path(__file__).parent
-EPOCHS = 60
+EPOCHS = 40
 KILL_AT_STEP = 200
 
 
