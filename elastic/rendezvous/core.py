@@ -27,6 +27,8 @@ __all__ = ["Phase", "Standing", "invariants", "phase", "step", "wanted"]
 
 WATCHERS = 3
 """So many agents, those of the eldest members, watch the members' keys (M2)."""
+REMEMBERED = 100
+"""Of so many members it is remembered that their key was deleted."""
 RESETS = 3
 """After so many generations in a row formed for a broken connection, one of the pair must go."""
 
@@ -54,6 +56,8 @@ class Standing:
     known: dict[str, Member] = field(default_factory=dict)
     present: dict[str, int] = field(default_factory=dict)
     """Members whose key is there, with the revision at which it was created."""
+    dropped: tuple[str, ...] = ()
+    """The last members whose key was deleted: late news of its writing changes nothing."""
     mine: dict[str, bool] = field(default_factory=dict)
     """Living members of this agent; whether their key is written."""
     exited: frozenset[str] = frozenset()
@@ -159,6 +163,8 @@ def _on_record(s: Standing, event: ev.RecordSeen, now: float, cfg: Settings) -> 
 
 def _on_member_seen(s: Standing, event: ev.MemberSeen, now: float, cfg: Settings) -> Move:
     id = event.member.id
+    if id in s.dropped:
+        return s, ()
     present, known = s.present | {id: event.created}, s.known | {id: event.member}
     return replace(s, present=present, known=known), ()
 
@@ -184,7 +190,7 @@ def _on_worker_exited(s: Standing, event: ev.WorkerExited, now: float, cfg: Sett
     s = replace(s, mine=_without(s.mine, [id]), inside=s.inside - {id})
     if s.record and s.record.status == RUNNING and id in s.record.ids:
         return replace(s, exited=s.exited | {id}, gone=s.gone | {id: event.reason}), ()
-    return replace(s, present=_without(s.present, [id])), (do.DropMembers((id,)),)
+    return _drop(s, (id,)), (do.DropMembers((id,)),)
 
 
 def _on_suspected(s: Standing, event: ev.Suspected, now: float, cfg: Settings) -> Move:
@@ -220,7 +226,7 @@ def _on_leave_asked(s: Standing, event: ev.LeaveAsked, now: float, cfg: Settings
     s = replace(s, leaving=event.reason)
     ids = s.record.ids if s.record and s.record.status == RUNNING else ()
     waiting = tuple(id for id in s.mine if id not in ids)
-    s = replace(s, mine=_without(s.mine, waiting), present=_without(s.present, waiting))
+    s = _drop(replace(s, mine=_without(s.mine, waiting)), waiting)
     return s, (do.DropMembers(waiting),) if waiting else ()
 
 
@@ -268,10 +274,10 @@ def _adopt(s: Standing, record: Record | None, revision: int) -> Standing:
     s = replace(s, record=record, revision=revision, revive=False)
     if before is not None and record.generation == before.generation:
         return s
+    s = _drop(s, record.lost + record.left)  # by the transaction that wrote the record
     moved = bool(record.lost or record.joined or record.left)
     return replace(
         s,
-        present=_without(s.present, (*record.lost, *record.left)),  # dropped with the proposal
         gone={id: why for id, why in s.gone.items() if id in record.ids},
         exited=frozenset(id for id in s.exited if id in record.ids),
         suspects=frozenset(),
@@ -281,6 +287,11 @@ def _adopt(s: Standing, record: Record | None, revision: int) -> Standing:
         result=None,
         orphaned=None,
     )
+
+
+def _drop(s: Standing, ids: tuple[str, ...]) -> Standing:
+    dropped = (*s.dropped, *ids)[-REMEMBERED:]
+    return replace(s, present=_without(s.present, ids), dropped=dropped)
 
 
 def _suspect_absent(s: Standing) -> Move:
@@ -454,7 +465,7 @@ def _tell_over(s: Standing) -> Move:
         return s, ()
     result = s.record.result if s.record.status == DONE else None
     tell = do.TellOver(result, s.record.cause)
-    drop = (do.DropMembers(tuple(s.present.keys() & (s.mine.keys() | s.exited))),)
+    drop = (do.DropMembers(tuple(id for id in s.present if id in s.mine or id in s.exited)),)
     return replace(s, told_over=True), (tell, *(drop if drop[0].ids else ()))
 
 

@@ -33,11 +33,12 @@ class Judge:
         self.audits: dict[str, Verifier] = {}
         self.lines: dict[str, list[str]] = {}
         self._samples: dict[int, Any] = {}
-        self.recomputed = self.readmitted = 0
+        self._admitted: set[str] = set()
+        self.recomputed = self.readmitted = self.aborted = 0
         around.memory.watch(record_key, False, 1, self._on_record)
 
     def _on_record(self, news: Changed | Relisted) -> None:
-        """One generation at a time, and it only grows."""
+        """One generation at a time, it only grows, and no id is used again."""
         assert isinstance(news, Changed)
         if not news.puts:
             raise Unjust("the record was deleted")
@@ -45,6 +46,10 @@ class Judge:
         expected = before.generation + 1 if before else 1
         if record.generation != expected:
             raise Unjust(f"generation {record.generation} follows {expected - 1}")
+        joined = set(record.ids) - set(before.ids if before else ())
+        if joined & self._admitted:
+            raise Unjust(f"admitted a second time: {sorted(joined & self._admitted)}")
+        self._admitted |= joined
         self.record = record
         ids = " ".join(record.ids)
         self.around.say("record", f"{record.generation} {record.status} [{ids}] {record.cause}")

@@ -285,6 +285,7 @@ class SimulatedWorker:
             case mailbox.Abort():
                 if self.gathered is not None:
                     self.gathered = None
+                    self.around.judge.aborted += 1
                     self._done(core.Interrupted())
             case mailbox.Suspect(generation, id, reason):
                 self.tell(control.Suspect(generation, id, reason, self.around.clock.now))
