@@ -405,7 +405,8 @@ class Standing:
     candidates: tuple[Candidate, ...] = ()
     leaving: tuple[str, ...] = ()
     """Who leaves with this member, itself among them."""
-    story: tuple[str, ...] = ()
+    story: tuple[tuple[Phase, Any], ...] = ()
+    """The last events and the phases they came in; told only when something is wrong."""
 
 
 Move_ = tuple[Standing, tuple[Any, ...]]
@@ -417,13 +418,16 @@ def step(s: Standing, event: Any, job: Job) -> Move_:
     Raises:
         ProtocolError: the event means nothing in this phase, or members cannot be level.
     """
-    s = replace(s, story=(*s.story[-40:], f"{s.phase.name} {event}"))
+    s = replace(s, story=(*s.story[-20:], (s.phase, event)))
     handler = TABLE.get((s.phase, type(event)))
     if handler is None:
-        story = "\n  ".join(s.story)
         name = type(event).__name__
-        raise ProtocolError(f"{name} means nothing when {s.phase.value}:\n  {story}")
+        raise ProtocolError(f"{name} means nothing when {s.phase.value}:{_story(s)}")
     return handler(s, event, job)
+
+
+def _story(s: Standing) -> str:
+    return "".join(f"\n  {phase.name} {event}" for phase, event in s.story)
 
 
 def _to(s: Standing, phase: Phase, *commands: Any, **changes: Any) -> Move_:
@@ -631,7 +635,7 @@ def invariants(s: Standing, job: Job) -> None:
     ]
     for holds, text in checks:
         if not holds:
-            raise ProtocolError(f"{text}:\n  " + "\n  ".join(s.story))
+            raise ProtocolError(f"{text}:{_story(s)}")
 
 
 # -- the table: which event means what in which phase -------------------------------------------
