@@ -37,7 +37,7 @@ def main() -> None:
     args = parser.parse_args()
     chance = random.Random(args.seed)
     flags = (f"--max-restarts={args.kills + 1}",)
-    with running(args.workers, DIGITS, "--epochs=1000000", flags=flags) as job:
+    with running(args.workers, DIGITS, "1000000", flags=flags) as job:
         events = job.events()
         found = [
             one_kill(job, events, args.workers, chance)

@@ -24,7 +24,7 @@ def elastic_run(workers: int, folder: Path) -> subprocess.Popen:
     folder.mkdir()
     files = [f"--{name}={folder / name}" for name in ("report", "events", "audit")]
     command = ["-m", "elastic.agent", "--standalone", f"--nproc-per-node={workers}", *files]
-    script = [str(HERE / "digits.py"), f"--epochs={EPOCHS}"]
+    script = [str(HERE / "digits.py"), str(EPOCHS)]
     print(f"\n$ elastic-run {' '.join(command[2:4])} examples/digits.py\n", flush=True)
     return subprocess.Popen([sys.executable, *command, *script])
 
