@@ -30,6 +30,7 @@ class Node:
 
     __slots__ = ("__weakref__", "_order", "checks", "edges", "fits", "hooks", "op", "values")
     number = 0
+    _order: int
     op: Op
     edges: tuple
     values: Sequence | None  # the op's parameters and output, None where no vjp reads it
@@ -55,7 +56,7 @@ class Node:
         return self.hooks is not None and self.hooks.keeper() is t
 
     def register_hook(self, hook: Callable) -> Removable:
-        """Calls `hook(grad_inputs, grad_outputs)` when backward passes; it may replace the first."""
+        """Calls `hook(grad_inputs, grad_outputs)` as backward passes; it may replace the first."""
         return hooks_of(self).add_after(hook)
 
     def gradients(self, g: Any, edges: tuple) -> Iterable:
@@ -437,7 +438,7 @@ def _function_of(edge: Any) -> Any:
 
 
 def _number_of(edge: Any) -> int:
-    return 0 if isinstance(edge, Tensor) else edge.number
+    return getattr(edge, "number", 0)
 
 
 class AccumulateGrad:

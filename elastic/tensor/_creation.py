@@ -204,7 +204,8 @@ def arange(start: Any = 0, end: Any = None, step: Any = 1, **settings: Any) -> T
     exact = all(isinstance(each, (int, np.integer)) for each in (start, end, step))
     default = dtypes.int64 if exact else dtypes.get_default_dtype()
     dtype = settings.pop("dtype", None) or default
-    array = np.arange(start, end, step, None if exact else np.float64).astype(dtype.np)
+    array: Any = np.arange(start, end, step)
+    array = array.astype(dtype.np)
     return _sized(array, settings)
 
 

@@ -16,7 +16,7 @@ from elastic.tensor import backend, dtypes
 from elastic.tensor._autograd import Node, Output, edge_of, next_order
 from elastic.tensor._errors import TRANSLATED, explained
 from elastic.tensor._grad_mode import mode
-from elastic.tensor._registry import F32, F64, HALF_DTYPES, REGISTRY, TENSORS, Op, widened
+from elastic.tensor._registry import F32, F64, HALF_DTYPES, REGISTRY, TENSORS, Op, Traits, widened
 from elastic.tensor._tensor import Tensor, View, requires, wrap
 from elastic.tensor.dtypes import FROM_NUMPY, combine, promote_types, scalar_dtype
 
@@ -29,30 +29,18 @@ def op(
     forward: Callable,
     *vjps: Callable | None,
     joint: Callable | None = None,
-    operands: Sequence[int] = (),
-    to_float: bool = False,
-    wide: bool = True,
-    view: bool = False,
-    packs: bool = False,
-    variadic: bool = False,
-    title: str | None = None,
+    **traits: Any,
 ) -> Callable:
-    """Registers an op; the function to call it with tensors.
+    """Registers an op; returns the function to call it with tensors.
 
-    joint: one rule for all inputs, in place of `vjps`, where gradients share work
-    operands: parameters that promote to one dtype; to_float: integers become the default float
-    wide: halves are computed in float32; view: shares memory with its first input
-    packs: `f(x, 1, 2)` means `f(x, (1, 2))`; variadic: the first parameter is a list of tensors
-    title: the name of its grad_fn in PyTorch, where that is not the op's own
+    `joint` is one rule for all inputs in place of `vjps`, where gradients share work. For `traits`
+    see `Traits`.
     """
     if name in REGISTRY:
         raise ValueError(f"every op has a name of its own, and there is a {name!r} already")
-    entry = REGISTRY[name] = Op(name, forward, vjps, joint)
-    entry.title = title or entry.title
-    entry.operands, entry.to_float, entry.wide = tuple(operands), to_float, wide
-    entry.view, entry.packs, entry.variadic = view, packs, variadic
-    make = {(0,): _unary, (0, 1): _binary}.get(entry.operands, _general)
-    entry.call = _general(entry) if len(entry.names) != len(entry.operands) else make(entry)
+    entry = REGISTRY[name] = Op(name, forward, vjps, joint, Traits(**traits))
+    short = {(0,): _unary, (0, 1): _binary}.get(entry.operands, _general)
+    entry.call = (short if len(entry.names) == len(entry.operands) else _general)(entry)
     entry.call.__name__ = entry.call.__qualname__ = name
     setattr(TENSORS, name, entry.call)
     return entry.call

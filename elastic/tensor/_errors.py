@@ -33,7 +33,7 @@ def explained(op: Any, raw: Sequence, error: Exception) -> Exception:
     if op.name in _MATMULS and len(shapes) > 1:
         return _matmul_error(op.name, *shapes[:2])
     if op.operands and len(shapes) > 1:
-        found = _broadcast_error(*shapes[-2:])
+        found = broadcast_error(*shapes[-2:])
         if found is not None:
             return found
     return error
@@ -47,7 +47,8 @@ def dimension_error(dim: int, ndim: int) -> IndexError:
     )
 
 
-def _broadcast_error(a: tuple, b: tuple) -> RuntimeError | None:
+def broadcast_error(a: tuple, b: tuple) -> RuntimeError | None:
+    """What is said of shapes that do not broadcast; None if they do."""
     rank = max(len(a), len(b))
     padded = [(1,) * (rank - len(s)) + tuple(s) for s in (a, b)]
     for dim in reversed(range(rank)):

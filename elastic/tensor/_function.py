@@ -100,8 +100,11 @@ class FunctionNode:
 
     def gradients(self, g: Any, edges: tuple) -> list:
         """The gradients that the user's backward gives, one an input."""
-        given = self._given(g)
-        results = self.function.backward(self.ctx, *given)  # type: ignore[attr-defined]
+        self.ctx._node = self  # only now: a lasting reference would be a cycle
+        try:
+            results = self.function.backward(self.ctx, *self._given(g))  # type: ignore[attr-defined]
+        finally:
+            self.ctx._node = None
         results = results if isinstance(results, tuple) else (results,)
         if len(results) < len(self.edges):
             raise RuntimeError(
@@ -191,14 +194,12 @@ class Function:
 
 def _attach(cls: type, ctx: Context, args: tuple, outputs: tuple, recorded: bool) -> tuple:
     """`outputs` as tensors of the graph, with the saved ones in `ctx`."""
-    for each in ctx._dirty:
-        each._cell[0] += 1
     outputs = tuple(_own(out, args, ctx) for out in outputs)
     ctx._saved = [_Saved(t, outputs) for t in ctx._to_save]
     ctx._to_save = ()
     if not recorded:
         return outputs
-    node = ctx._node = FunctionNode(cls, ctx, args)
+    node = FunctionNode(cls, ctx, args)
     tensors = [out for out in outputs if isinstance(out, Tensor)]
     node.count = [(t._array.shape, t._array.dtype, _module(t)) for t in tensors]
     for k, t in enumerate(tensors):

@@ -9,7 +9,7 @@ import numpy as np
 
 from elastic.tensor._autograd import Node, edge_of, next_order
 from elastic.tensor._dispatch import apply, check_cast, op
-from elastic.tensor._errors import TRANSLATED
+from elastic.tensor._errors import TRANSLATED, broadcast_error
 from elastic.tensor._grad_mode import mode
 from elastic.tensor._registry import F32, F64, REGISTRY
 from elastic.tensor._tensor import Tensor, requires
@@ -95,10 +95,7 @@ def write(self: Tensor, result: Any) -> None:
     array = self._array
     check_cast(result, array)
     if result.shape != array.shape:
-        raise RuntimeError(
-            f"output with shape {list(array.shape)} doesn't match the broadcast shape "
-            f"{list(result.shape)}"
-        )
+        raise shape_error(array.shape, result.shape) or AssertionError(result.shape)
     try:
         array[...] = result
     except TRANSLATED as error:
@@ -113,13 +110,18 @@ def write_error(self: Tensor, error: Exception, shape: tuple) -> Exception:
             "unsupported operation: more than one element of the written-to tensor refers to a "
             "single memory location. Please clone() the tensor before performing the operation."
         )
-    try:
-        broadcast = np.broadcast_shapes(self._array.shape, shape)
-    except ValueError:
-        return error
+    return (
+        broadcast_error(self._array.shape, shape) or shape_error(self._array.shape, shape) or error
+    )
+
+
+def shape_error(target: tuple, source: tuple) -> RuntimeError | None:
+    """What is said of a result that is larger than the tensor it is written into."""
+    result = np.broadcast_shapes(target, source)
+    if result == target:
+        return None
     return RuntimeError(
-        f"output with shape {list(self._array.shape)} doesn't match the broadcast shape "
-        f"{list(broadcast)}"
+        f"output with shape {list(target)} doesn't match the broadcast shape {list(result)}"
     )
 
 

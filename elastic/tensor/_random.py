@@ -261,7 +261,7 @@ def _sincos32(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _fill(self: Tensor, values: np.ndarray) -> Tensor:
     """Writes `values` in the order of memory, which is how PyTorch fills."""
     array = self._array
-    order = np.argsort([-s for s in array.strides], kind="stable")
+    order = sorted(range(array.ndim), key=lambda d: -array.strides[d])
     array.transpose(order)[...] = values.reshape([array.shape[d] for d in order])
     self._cell[0] += 1
     return self

@@ -12,6 +12,7 @@ same rule runs at full speed in the first order and is itself differentiable und
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -30,45 +31,39 @@ _ALIASES = {"axis": "dim", "keepdims": "keepdim"}
 _POSITIONS = {"input": 0, "self": 0, "other": 1}
 
 
+@dataclass(frozen=True)
+class Traits:
+    """How an op is called, beside its forward and vjps."""
+
+    operands: tuple[int, ...] = ()  # the parameters that promote to one dtype
+    to_float: bool = False  # integers become the default float
+    wide: bool = True  # halves are computed in float32 and rounded once
+    view: bool = False  # the result shares memory with the first input
+    packs: bool = False  # f(x, 1, 2) means f(x, (1, 2))
+    variadic: bool = False  # the first parameter is a list of tensors
+    title: str | None = None  # the name of grad_fn in PyTorch, where it is not the op's own
+
+
 class Op:
     """One op: how to compute it, how to differentiate it, and what that has to save."""
 
     __slots__ = (
-        "call",
-        "defaults",
-        "forward",
-        "joint",
-        "name",
-        "names",
-        "operands",
-        "packs",
-        "plain",
-        "plans",
-        "positions",
-        "reads",
-        "shapes_read",
-        "title",
-        "to_float",
-        "variadic",
-        "view",
-        "vjps",
-        "wide",
+        *("call", "defaults", "forward", "joint", "name", "names", "operands", "packs", "plain"),
+        *("plans", "positions", "reads", "shapes_read", "title", "to_float", "variadic", "view"),
+        *("vjps", "wide"),
     )
+    call: Callable  # what users call
 
-    def __init__(self, name: str, forward: Callable, vjps: tuple, joint: Callable | None = None):
+    def __init__(self, name: str, forward: Callable, vjps: tuple, joint: Any, traits: Traits):
         self.name = name
-        self.title = "".join(word.capitalize() for word in name.split("_")) + "Backward0"
         self.forward = self.plain = forward
+        self.vjps, self.joint = vjps, joint
+        self.operands, self.to_float, self.wide = traits.operands, traits.to_float, traits.wide
+        self.view, self.packs, self.variadic = traits.view, traits.packs, traits.variadic
+        self.title = traits.title or f"{_camel(name)}Backward0"
         self.names = _parameters(forward)[1:]
         self.defaults = forward.__defaults__ or ()
-        self.positions = {each: k for k, each in enumerate(self.names)}
-        self.positions |= {
-            alias: self.positions[each]
-            for alias, each in _ALIASES.items()
-            if each in self.positions
-        }
-        self.positions = _POSITIONS | self.positions
-        self.vjps, self.joint = vjps, joint
+        self.positions = _positions(self.names)
         self.reads = tuple(self._read_positions(rule) for rule in (joint and (joint,)) or vjps)
         self.shapes_read = any(k > len(self.names) for read in self.reads for k in read)
         self.plans: dict[tuple, tuple] = {}
@@ -110,6 +105,17 @@ class Op:
             if value is _MISSING:
                 raise TypeError(f"{self.name}() missing required argument: '{name}'")
         return values
+
+
+def _camel(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def _positions(names: tuple[str, ...]) -> dict[str, int]:
+    """Where each keyword goes, by our names, PyTorch's and numpy's."""
+    own = {each: k for k, each in enumerate(names)}
+    aliases = {alias: own[each] for alias, each in _ALIASES.items() if each in own}
+    return _POSITIONS | own | aliases
 
 
 def _is_sequence(value: Any) -> bool:

@@ -1,6 +1,6 @@
 """The Tensor: an array, its place in the graph, and a version that in-place writes count up.
 
-Methods that compute are bound in `_methods.py`, straight from the ops; here is what a tensor is.
+Methods that compute are bound by `_bind.py`, straight from the ops; here is what a tensor is.
 """
 
 from __future__ import annotations
@@ -47,7 +47,15 @@ class Tensor:
     _order: int | None = None  # a leaf ends every path of backward: see _autograd
     __hash__ = object.__hash__
 
-    if TYPE_CHECKING:  # bound in _methods.py
+    _array: Any
+    _cell: list[int]
+    _grad: Tensor | None
+    _hooks: Any
+    _node: Any
+    _requires_grad: bool
+    _view: View | None
+
+    if TYPE_CHECKING:  # bound by _bind.py
 
         def __getattr__(self, name: str) -> Any: ...
         def _binary(self, other: Any) -> Tensor: ...
@@ -251,7 +259,7 @@ class Tensor:
 
 def wrap(array: Any, cls: type = Tensor) -> Any:
     """A new leaf tensor of class `cls` on `array`."""
-    t = _new(cls)
+    t: Any = _new(cls)
     t._array = array
     t._cell = [0]
     t._grad = t._hooks = t._node = t._view = None

@@ -56,8 +56,8 @@ float64 = double = dtype("float64", "Double", np.float64)
 complex64 = cfloat = dtype("complex64", "ComplexFloat", np.complex64)
 complex128 = cdouble = dtype("complex128", "ComplexDouble", np.complex128)
 
-ALL = (bool_, uint8, int8, int16, int32, int64)
-ALL += (float16, bfloat16, float32, float64, complex64, complex128)
+_WHOLE = (bool_, uint8, int8, int16, int32, int64)
+ALL = (*_WHOLE, float16, bfloat16, float32, float64, complex64, complex128)
 FROM_NUMPY = {d.np: d for d in ALL}
 HALVES = frozenset({float16, bfloat16})  # computed in float32 and rounded once, as PyTorch does
 
@@ -167,7 +167,8 @@ def finfo(type: dtype | None = None) -> FloatLimits:
     d = type or _default[0]
     found: Any = ml_dtypes.finfo(d.np) if d is bfloat16 else np.finfo(d.np)
     names = ("eps", "max", "min", "tiny", "resolution")
-    return FloatLimits(found.bits, *[float(getattr(found, n)) for n in names], d.name)
+    limits = {each: float(getattr(found, each)) for each in names}
+    return FloatLimits(bits=found.bits, dtype=d.name, **limits)
 
 
 def iinfo(type: dtype) -> IntegerLimits:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 one line an op
 """Every op, one line each: its value against numpy, its first and second derivative against
 central differences, and both forms of its vjps against each other.
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -313,13 +314,7 @@ TABLE = dict(
 )  # fmt: skip
 
 
-def each_call() -> Iterator[Any]:
-    for name, entry in TABLE.items():
-        for k, arguments in enumerate(entry.arguments):
-            yield pytest.param(name, entry.reference, arguments, id=f"{name}-{k}")
-
-
-every_call = pytest.mark.parametrize(("name", "reference", "arguments"), list(each_call()))
+every_op = pytest.mark.parametrize("name", sorted(TABLE))
 
 
 def as_tensors(name: str, arguments: tuple, dtype: Any = np.float64) -> list:
@@ -367,73 +362,87 @@ def with_leaves(name: str, args: list) -> Callable:
 
 
 def test_every_op_is_in_the_table() -> None:
-    assert {n for n in REGISTRY if n not in OWN_TESTS} == set(TABLE)
+    here = {name for name, entry in REGISTRY.items() if "/nn/" not in _file_of(entry.plain)}
+    assert here == set(TABLE)  # the ops of nn have tables of their own
 
 
-# Ops of other rooms (nn) have tables of their own.
-OWN_TESTS = {name for name, entry in REGISTRY.items() if "tensor/ops" not in entry.plain.__code__.co_filename and name != "view_scatter"}  # fmt: skip
+def _file_of(function: Callable) -> str:
+    return function.__code__.co_filename
 
 
-@every_call
-def test_value(name: str, reference: Callable, arguments: tuple) -> None:
-    with np.errstate(all="ignore"):
-        expected = reference(*arguments)
-    got = getattr(TENSORS, name)(*as_tensors(name, arguments))
+def check_equal(got: Any, expected: Any, tolerance: float) -> None:
     pairs = zip(got, expected, strict=True) if isinstance(got, tuple) else [(got, expected)]
     for mine, theirs in pairs:
-        assert type(mine._array) is np.ndarray
-        assert mine._array.dtype == np.asarray(theirs).dtype
-        np.testing.assert_allclose(mine._array, theirs, rtol=1e-12, atol=1e-12)
-        assert mine._array.shape == np.shape(theirs)
+        assert mine.dtype == np.asarray(theirs).dtype
+        assert mine.shape == np.shape(theirs)
+        np.testing.assert_allclose(mine, theirs, rtol=tolerance, atol=tolerance)
 
 
-@every_call
-def test_raw_form_equals_the_op(name: str, reference: Callable, arguments: tuple) -> None:
-    raw = [np.asarray(a) if isinstance(a, np.float64) else a for a in arguments]
-    if not any(isinstance(a, (np.ndarray, list)) for a in raw[:1]):
-        pytest.skip("the raw form takes its module from an array in front")
-    got = getattr(NUMPY, name)(*raw)
-    expected = getattr(TENSORS, name)(*as_tensors(name, arguments))
-    pairs = zip(got, expected, strict=True) if isinstance(got, tuple) else [(got, expected)]
-    for mine, theirs in pairs:
-        np.testing.assert_array_equal(mine, theirs._array)
+def arrays_of(result: Any) -> Any:
+    return tuple(t._array for t in result) if isinstance(result, tuple) else result._array
 
 
-@every_call
-def test_first_and_second_derivative(name: str, reference: Callable, arguments: tuple) -> None:
-    args = as_tensors(name, arguments)
-    if not leaves(args) or not differentiable_output(getattr(TENSORS, name)(*args)).requires_grad:
-        pytest.skip("nothing to differentiate")
-    function = with_leaves(name, args)
-    assert torch.autograd.gradcheck(function, leaves(args))
-    assert torch.autograd.gradgradcheck(function, leaves(args), atol=1e-4)
+@every_op
+def test_value(name: str) -> None:
+    for arguments in TABLE[name].arguments:
+        with np.errstate(all="ignore"):
+            expected = TABLE[name].reference(*arguments)
+        got = arrays_of(getattr(TENSORS, name)(*as_tensors(name, arguments)))
+        check_equal(got, expected, 1e-12)
+        assert all(type(each) is np.ndarray for each in (got if type(got) is tuple else (got,)))
 
 
-@every_call
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
-def test_both_forms_of_the_vjps_agree(
-    name: str, reference: Callable, arguments: tuple, dtype: Any
-) -> None:
-    args = as_tensors(name, arguments, dtype)
-    if not leaves(args):
-        pytest.skip("nothing to differentiate")
-    out = differentiable_output(getattr(TENSORS, name)(*args))
-    if not out.requires_grad:
-        pytest.skip("an output without a gradient")
-    print("seed", SEED)
-    seed = wrap(np.random.RandomState(SEED).randn(*out.shape) * np.ones(out.shape, dtype)).to(
-        out.dtype
-    )
-    first = torch.autograd.grad(out, leaves(args), seed, retain_graph=True, allow_unused=True)
-    graph = torch.autograd.grad(out, leaves(args), seed, create_graph=True, allow_unused=True)
-    limit = {np.float64: 1e-12, np.float32: 1e-5, np.float16: 2e-2}[dtype]
-    for leaf, a, b in zip(leaves(args), first, graph, strict=True):
-        assert (a is None) == (b is None)
-        if a is None:
-            continue
-        assert a.shape == b.shape == leaf.shape
-        assert a.dtype == b.dtype == leaf.dtype
-        np.testing.assert_allclose(a._array, b._array, rtol=limit, atol=limit)
+@every_op
+def test_raw_form_equals_the_op(name: str) -> None:
+    for arguments in TABLE[name].arguments:
+        raw = [np.asarray(a) if isinstance(a, np.float64) else a for a in arguments]
+        if isinstance(raw[0], (np.ndarray, list)):
+            got = getattr(NUMPY, name)(*raw)
+            check_equal(got, arrays_of(getattr(TENSORS, name)(*as_tensors(name, arguments))), 0)
+
+
+def differentiable(name: str, dtype: Any = np.float64) -> list[list]:
+    """The calls of `name` that have something to differentiate, as tensors."""
+    found = []
+    for arguments in TABLE[name].arguments:
+        args = as_tensors(name, arguments, dtype)
+        if leaves(args) and differentiable_output(getattr(TENSORS, name)(*args)).requires_grad:
+            found.append(args)
+    return found
+
+
+every_differentiable_op = pytest.mark.parametrize(
+    "name", [name for name in sorted(TABLE) if REGISTRY[name].vjps or REGISTRY[name].joint]
+)
+
+
+@every_differentiable_op
+def test_first_and_second_derivative(name: str) -> None:
+    found = differentiable(name)
+    assert found, "no call in the table differentiates it"
+    for args in found:
+        function = with_leaves(name, args)
+        assert torch.autograd.gradcheck(function, leaves(args))
+        assert torch.autograd.gradgradcheck(function, leaves(args), atol=1e-4)
+
+
+@every_differentiable_op
+@pytest.mark.parametrize(
+    ("dtype", "limit"), [(np.float64, 1e-12), (np.float32, 1e-5), (np.float16, 2e-2)]
+)
+def test_both_forms_of_the_vjps_agree(name: str, dtype: Any, limit: float) -> None:
+    for args in differentiable(name, dtype):
+        out = differentiable_output(getattr(TENSORS, name)(*args))
+        seed = wrap(np.asarray(np.random.RandomState(SEED).randn(*out.shape), out._array.dtype))
+        keywords: dict = {"retain_graph": True, "allow_unused": True}
+        first = torch.autograd.grad(out, leaves(args), seed, **keywords)
+        graph = torch.autograd.grad(out, leaves(args), seed, create_graph=True, **keywords)
+        for leaf, a, b in zip(leaves(args), first, graph, strict=True):
+            assert (a is None) == (b is None)
+            if a is not None:
+                assert a.shape == b.shape == leaf.shape
+                assert a.dtype == b.dtype == leaf.dtype
+                np.testing.assert_allclose(a._array, b._array, rtol=limit, atol=limit)
 
 
 @pytest.mark.parametrize("name", ["exp", "sigmoid", "softmax", "sum", "matmul", "mul"])

@@ -1,0 +1,71 @@
+"""Switching recording off and on."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+import elastic.tensor as torch
+
+
+def recorded() -> bool:
+    return (torch.ones(1, requires_grad=True) * 2).requires_grad
+
+
+def test_the_mode_nests_and_comes_back_also_after_an_error() -> None:
+    with torch.no_grad():
+        assert not recorded()
+        with torch.enable_grad():
+            assert recorded()
+        with pytest.raises(KeyError), torch.set_grad_enabled(True):
+            raise KeyError
+        assert not recorded()
+    assert recorded()
+
+
+@pytest.mark.parametrize("decorator", [torch.no_grad(), torch.no_grad, torch.inference_mode()])
+def test_decorators(decorator: object) -> None:
+    wrapped = decorator(recorded)
+    assert not wrapped()
+    assert wrapped.__name__ == "recorded"
+    assert torch.enable_grad()(recorded)()
+    assert torch.is_grad_enabled()
+
+
+def test_one_object_can_be_entered_again() -> None:
+    off = torch.no_grad()
+    with off, off:
+        assert not recorded()
+    assert recorded()
+
+
+def test_set_grad_enabled_works_at_once() -> None:
+    torch.set_grad_enabled(False)
+    assert not recorded()
+    torch.set_grad_enabled(True)
+    with torch.set_grad_enabled(False):
+        assert not torch.is_grad_enabled()
+    assert torch.is_grad_enabled()
+
+
+def test_each_thread_has_its_own_mode() -> None:
+    seen = []
+    with torch.no_grad():
+        thread = threading.Thread(target=lambda: seen.append(recorded()))
+        thread.start()
+        thread.join()
+    assert seen == [True]
+
+
+def test_infinities_arise_silently_in_any_thread() -> None:
+    seen = []
+
+    def divide() -> None:
+        x = torch.tensor([1.0, -1.0, 0.0], requires_grad=True)
+        seen.append((torch.ones(3) / (x * 0)).tolist())
+
+    thread = threading.Thread(target=divide)
+    thread.start()
+    thread.join()
+    assert str(seen) == "[[inf, -inf, inf]]"
