@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from elastic import control
-from elastic.agent.cli import EXIT_DONE, EXIT_FAILED, EXIT_STORE
+from elastic.agent.cli import EXIT_DONE, EXIT_FAILED
 from elastic.agent.embedded_etcd import EmbeddedEtcd
 from elastic.agent.evidence import Evidence
 from elastic.agent.logs import Console, Logs
@@ -28,7 +28,7 @@ from elastic.agent.restart import RestartPolicy, Restarts, after_exit, after_suc
 from elastic.agent.settings import AgentSettings
 from elastic.agent.supervisor import Supervisor, Worker
 from elastic.clock import monotonic
-from elastic.errors import AuthError, ConfigError, StoreUnavailable
+from elastic.errors import ConfigError, StoreUnavailable
 from elastic.rendezvous import commands as do
 from elastic.rendezvous import events as ev
 from elastic.rendezvous.etcd_store import EtcdStore
@@ -40,9 +40,6 @@ from elastic.world import Member, World
 
 __all__ = ["run"]
 
-_END_S = 30.0
-"""How long workers may take to end by themselves once the job is over: the user's code after
-`elastic.train` runs then."""
 _EXIT_S = 0.05
 """A dead worker's connections break before its exit is seen, by so much at most."""
 _FAILED_END_S = 10.0
@@ -50,19 +47,17 @@ _FAILED_END_S = 10.0
 
 
 def run(settings: AgentSettings) -> int:
-    """Return the exit code of `elastic-run`, when all is over and nothing is left behind."""
+    """Return the exit code of `elastic-run`, when all is over and nothing is left behind.
+
+    Raises:
+        StoreUnavailable: the store was not reached in time.
+        AuthError: the job was begun with another token.
+        ConfigError: `--fresh`, but the job is not over.
+    """
     with ExitStack() as stack:
         console = Console.of_this_process()
         stack.callback(console.close)
-        try:
-            agent = Agent(settings, console, stack)
-            return agent.run()
-        except StoreUnavailable as error:
-            console.err(f"elastic-run: {error}; is etcd running there? (--rdzv-endpoint)")
-            return EXIT_STORE
-        except (AuthError, ConfigError) as error:
-            console.err(f"elastic-run: {error}")
-            return EXIT_FAILED
+        return Agent(settings, console, stack).run()
 
 
 class Agent:

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from elastic import __version__
 from elastic.agent import checks
 from elastic.agent.settings import AgentSettings
-from elastic.errors import ConfigError, StoreUnavailable
+from elastic.errors import AuthError, ConfigError, StoreUnavailable
 
 __all__ = ["EXIT_DONE", "EXIT_FAILED", "EXIT_STORE", "EXIT_USAGE", "main", "parse"]
 
@@ -57,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error, EXIT_USAGE)
     except StoreUnavailable as error:
         return _complain(error, EXIT_STORE)
+    except AuthError as error:
+        return _complain(error, EXIT_FAILED)
     except KeyboardInterrupt:  # before the agent listens for signals
         return _EXIT_INTERRUPTED
     except SystemExit as error:  # --help and --version
