@@ -1,4 +1,4 @@
-# ruff: noqa: E501 one line a question
+# ruff: noqa: E501, C408 one line a question
 """What PyTorch 2.13.0 answers to a list of questions, and the asking of them.
 
 `golden.json` holds the answers; the tests ask our stack the same. To add a question write it below
@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_name("golden.json")
-DTYPES = (
-    "bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64 complex128"
-).split()
+DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16"]
+DTYPES += ["float32", "float64", "complex64", "complex128"]
 
 # torch.manual_seed(0) goes before each
 RANDOM = """
@@ -362,8 +361,8 @@ x = torch.tensor([inf, inf], requires_grad=True); x.logsumexp(0).backward(); x.g
 x = leaf(); y = copy.deepcopy(x); y.requires_grad, y is x, y.grad, pickle.loads(pickle.dumps(torch.ones(2)))
 """
 
-TOPICS = dict(random=RANDOM, printing=PRINTING, promotion=PROMOTION, errors=ERRORS)
-TOPICS |= dict(indexing=INDEXING, autograd=AUTOGRAD)
+TOPICS = {"random": RANDOM, "printing": PRINTING, "promotion": PROMOTION, "errors": ERRORS}
+TOPICS |= {"indexing": INDEXING, "autograd": AUTOGRAD}
 
 
 def questions(topic: str) -> list[str]:

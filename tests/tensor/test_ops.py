@@ -1,4 +1,4 @@
-# ruff: noqa: E501 one line an op
+# ruff: noqa: E501, C408 one line an op
 """Every op, one line each: its value against numpy, its first and second derivative against
 central differences, and both forms of its vjps against each other.
 
