@@ -19,6 +19,7 @@ the members are calls it, and `Group.interrupt` when that changes.
     operations       allreduce and its kin, on one primitive: a round
     frames           messages as bytes
     mailbox          the core's shell
+    outbox           what is on its way to one member
     grpc_transport   streams between members
     group            all of it together
 """

@@ -24,7 +24,6 @@ from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # nothing forks after gRPC (PROTOCOL P1)
@@ -32,7 +31,8 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # nothing forks after gR
 import grpc
 import grpc.experimental
 
-from elastic.collectives.frames import Assembler, Message, Outgoing
+from elastic.collectives.frames import Assembler, Message
+from elastic.collectives.outbox import Ending, Outbox
 from elastic.collectives.settings import GroupSettings
 from elastic.errors import AuthError, ConfigError
 from elastic.wire import Vocabulary
@@ -131,7 +131,7 @@ class Transport:
             self._changed.notify_all()
             outboxes, self._outboxes = self._outboxes, {}
         for outbox in outboxes.values():
-            outbox.end(Ending(grpc.StatusCode.NOT_FOUND, f"it is {me} now"))
+            outbox.end(Ending("NOT_FOUND", f"it is {me} now"))
         self._drop_readers(keep=set())
 
     def enter(self, generation: int, peers: Iterable[Member]) -> None:
@@ -169,9 +169,7 @@ class Transport:
 
     def _drop_outboxes(self, keep: set[str]) -> None:
         """End the streams to those who are in no group of this generation."""
-        ending = Ending(
-            grpc.StatusCode.FAILED_PRECONDITION, "it is in another group", self.generation
-        )
+        ending = Ending("FAILED_PRECONDITION", "it is in another group", self.generation)
         with self._changed:
             gone = {
                 id: outbox
@@ -198,14 +196,14 @@ class Transport:
         if not hmac.compare_digest(self.proof(request).hex().encode(), proof.encode()):
             with self._changed:
                 self.strangers += 1
-            return Ending(grpc.StatusCode.UNAUTHENTICATED, "the job's token is wrong or missing")
+            return Ending("UNAUTHENTICATED", "the job's token is wrong or missing")
         try:
             hello = VOCABULARY.decode(request)
         except ValueError as error:
-            return Ending(grpc.StatusCode.INVALID_ARGUMENT, f"a garbled hello: {error}")
+            return Ending("INVALID_ARGUMENT", f"a garbled hello: {error}")
         mine = f"version {VERSION}, job {self.job!r}"
         if (theirs := f"version {hello.version}, job {hello.job!r}") != mine:
-            return Ending(grpc.StatusCode.INVALID_ARGUMENT, f"{mine} here, not {theirs}")
+            return Ending("INVALID_ARGUMENT", f"{mine} here, not {theirs}")
         return self._why_not(hello) or hello
 
     def _why_not(self, hello: Hello) -> Ending | None:
@@ -215,130 +213,14 @@ class Transport:
                 self.settings.connect_timeout_s,
             )
             if hello.target != self.me:
-                return Ending(grpc.StatusCode.NOT_FOUND, f"{hello.target} is {self.me} now")
+                return Ending("NOT_FOUND", f"{hello.target} is {self.me} now")
             if hello.generation < self.generation and hello.source not in self._peers:
                 over = f"generation {hello.generation} is over"
-                return Ending(grpc.StatusCode.FAILED_PRECONDITION, over, self.generation)
+                return Ending("FAILED_PRECONDITION", over, self.generation)
         return None
 
 
-Queue = SimpleQueue["Outgoing | None"]
-
 # -- sending -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a stream ends; by default with a goodbye."""
-
-    code: grpc.StatusCode = grpc.StatusCode.OK
-    reason: str = ""
-    generation: int | None = None
-
-    def apply(self, context: grpc.ServicerContext) -> None:
-        """End the call of `context` with this."""
-        if self.generation is not None:
-            context.set_trailing_metadata(((GENERATION, str(self.generation)),))
-        context.set_code(self.code)
-        context.set_details(self.reason)
-
-
-class Outbox:
-    """What is on its way to one member. Its newest subscription gets it.
-
-    A subscription is a queue of its own: a SimpleQueue wakes its thread at a fraction of what a
-    Condition costs. None in it is the end. Whole messages may overtake each other.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._queue: Queue = SimpleQueue()
-        self._now: Outgoing | None = None
-        self._begun = -1
-        """The last generation of which anything was sent."""
-        self.generation = -1
-        """That of the newest hello: whoever subscribes may be ahead of this member."""
-        self.ending = Ending(grpc.StatusCode.ABORTED, "another stream has taken over")
-        """How the subscription ends."""
-
-    def put(self, outgoing: Outgoing) -> None:
-        """Send this after what is waiting."""
-        with self._lock:
-            self._queue.put(outgoing)
-
-    def subscribe(self, generation: int) -> Queue | Ending:
-        """Return the queue of a new subscription, which ends the one before it.
-
-        What was sent on a stream that broke is lost, so it cannot go on in the same generation.
-        """
-        with self._lock:
-            if self._begun >= generation:
-                lost = f"what was sent in generation {self._begun} may be lost"
-                return Ending(grpc.StatusCode.DATA_LOSS, lost)
-            self.generation = generation
-            return self._renew()
-
-    def frames(self, queue: Queue) -> Iterator[bytes]:
-        """Yield the frames for one subscription until it ends."""
-        while (outgoing := self._next(queue)) is not None:
-            yield from outgoing.frames()
-
-    def _next(self, queue: Queue) -> Outgoing | None:
-        outgoing = queue.get()
-        with self._lock:
-            if queue is not self._queue:
-                if outgoing:
-                    self._queue.put(outgoing)
-                return None
-            self._now = outgoing
-            if outgoing:
-                self._begun = max(self._begun, outgoing.header.generation)
-            return outgoing
-
-    def hang_up(self, queue: Queue) -> None:
-        """This subscription is gone: end its thread."""
-        with self._lock:
-            if queue is self._queue:
-                self._renew()
-
-    def end(self, ending: Ending) -> None:
-        """Let the subscription end so, after what is waiting."""
-        with self._lock:
-            self.ending = ending
-            self._queue.put(None)
-
-    def purge(self, generation: int) -> None:
-        """Forget what belongs to earlier generations."""
-        with self._lock:
-            for outgoing in self._drain():
-                if outgoing is None or outgoing.header.generation >= generation:
-                    self._queue.put(outgoing)
-
-    def abandon(self) -> None:
-        """Let the blobs of everything here be written again."""
-        with self._lock:
-            waiting = self._drain()
-            for outgoing in (self._now, *waiting):
-                if outgoing:
-                    outgoing.abandon()
-            for outgoing in waiting:
-                self._queue.put(outgoing)
-
-    def _renew(self) -> Queue:
-        """Move what is waiting to a new queue, and end whoever reads the old one."""
-        old, waiting = self._queue, self._drain()
-        self._queue = SimpleQueue()
-        for outgoing in waiting:
-            self._queue.put(outgoing)
-        old.put(None)
-        return self._queue
-
-    def _drain(self) -> list[Outgoing | None]:
-        waiting: list[Outgoing | None] = []
-        with suppress(Empty):
-            while True:
-                waiting.append(self._queue.get_nowait())
-        return waiting
 
 
 class _Doors(grpc.GenericRpcHandler):
@@ -356,18 +238,25 @@ class _Doors(grpc.GenericRpcHandler):
         metadata = dict(context.invocation_metadata())
         hello = self._transport.admit(request, str(metadata.get(PROOF, "")))
         if isinstance(hello, Ending):
-            hello.apply(context)
+            _end(context, hello)
             return
         outbox = self._transport.outbox(hello.source)
         queue = outbox.subscribe(hello.generation)
         if isinstance(queue, Ending):
-            queue.apply(context)
+            _end(context, queue)
             return
         if not context.add_callback(lambda: outbox.hang_up(queue)):
             return  # it has hung up already
         yield self._transport.proof(b"welcome " + hello.nonce.encode())
         yield from outbox.frames(queue)
-        outbox.ending.apply(context)
+        _end(context, outbox.ending)
+
+
+def _end(context: grpc.ServicerContext, ending: Ending) -> None:
+    if ending.generation is not None:
+        context.set_trailing_metadata(((GENERATION, str(ending.generation)),))
+    context.set_code(grpc.StatusCode[ending.code])
+    context.set_details(ending.reason)
 
 
 # -- receiving ---------------------------------------------------------------------------------
@@ -485,6 +374,8 @@ def _options(settings: GroupSettings, reader: bool = False) -> list[tuple[str, A
         ("grpc.max_send_message_length", MAX_HELLO_BYTES if reader else frame_bytes),
         ("grpc.max_receive_message_length", frame_bytes if reader else MAX_HELLO_BYTES),
         ("grpc.http2.max_frame_size", 16777215),  # measured: two to three times the bandwidth
+        ("grpc.http2.bdp_probe", 0),  # a stream is at full speed at once, also after a recovery
+        ("grpc.http2.lookahead_bytes", 4 * settings.chunk_bytes),
         ("grpc.so_reuseport", 0),  # two members must never share a port
         ("grpc.enable_retries", 0),
         ("grpc.enable_http_proxy", 0),

@@ -15,16 +15,13 @@ from elastic.collectives.grpc_transport import (
     PROOF,
     VERSION,
     VOCABULARY,
-    Ending,
     Hello,
-    Outbox,
     Transport,
     _split_bind,
 )
 from elastic.collectives.settings import GroupSettings
 from elastic.errors import ConfigError
 from elastic.world import Member
-from tests.collectives.company import in_background
 
 HELLO = Hello(VERSION, "job", "b", "a", 1, "nonce")
 
@@ -136,63 +133,6 @@ def test_a_stream_of_garbage_is_a_lost_peer(transport):
 def thread_is_done(transport: Transport, peer: str) -> None:
     transport._readers[peer]._thread.join(10)
     assert not transport._readers[peer].alive
-
-
-# -- outbox ------------------------------------------------------------------------------------
-
-
-def test_a_newer_subscription_takes_over_what_was_not_sent():
-    outbox = Outbox()
-    held = in_background(list, outbox.frames(outbox.subscribe(1)))
-    second = outbox.subscribe(1)
-    assert held.result(10) == []
-    outbox.put(message())
-    assert next(outbox.frames(second))
-
-
-def test_what_was_sent_on_a_broken_stream_is_lost_for_its_generation():
-    outbox = Outbox()
-    outbox.put(message(generation=3))
-    assert next(outbox.frames(outbox.subscribe(3)))
-    assert outbox.subscribe(3).code is grpc.StatusCode.DATA_LOSS
-    assert not isinstance(outbox.subscribe(4), Ending)
-
-
-def test_an_outbox_ends_after_what_is_waiting():
-    outbox = Outbox()
-    outbox.put(message(text=b"last words"))
-    outbox.end(Ending())
-    (frame,) = outbox.frames(outbox.subscribe(1))
-    assert b"last words" in frame
-    assert outbox.ending.code is grpc.StatusCode.OK
-
-
-def test_who_hangs_up_frees_the_thread():
-    outbox = Outbox()
-    queue = outbox.subscribe(1)
-    held = in_background(list, outbox.frames(queue))
-    outbox.hang_up(queue)
-    assert held.result(10) == []
-
-
-def test_what_a_superseded_thread_took_is_given_back():
-    outbox = Outbox()
-    first = outbox.subscribe(1)
-    outbox.put(message(text=b"not lost"))
-    taken = first.get()
-    second = outbox.subscribe(1)
-    first.put(taken)
-    while not first.empty():
-        assert outbox._next(first) is None
-    assert b"not lost" in next(outbox.frames(second))
-
-
-def test_earlier_generations_are_purged():
-    outbox = Outbox()
-    outbox.put(message(1, b"old"))
-    outbox.put(message(2, b"new"))
-    outbox.purge(2)
-    assert b"new" in next(outbox.frames(outbox.subscribe(2)))
 
 
 @pytest.mark.parametrize(
