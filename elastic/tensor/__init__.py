@@ -12,7 +12,7 @@ import importlib
 from math import e, inf, nan, pi
 from typing import Any
 
-from elastic.tensor import _bind, autograd
+from elastic.tensor import _bind, autograd, cuda, random
 from elastic.tensor._creation import (
     arange,
     as_tensor,
@@ -340,6 +340,7 @@ __all__ = [
     "cos",
     "cosh",
     "count_nonzero",
+    "cuda",
     "cumprod",
     "cumsum",
     "default_generator",
@@ -476,6 +477,7 @@ __all__ = [
     "randint_like",
     "randn",
     "randn_like",
+    "random",
     "randperm",
     "reciprocal",
     "relu",

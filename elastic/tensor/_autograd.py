@@ -202,7 +202,7 @@ def hooks_of(place: Any) -> Hooks:
     return found
 
 
-def walk(seeds: list, keep: bool, graph: bool, wanted: Sequence | None = None) -> tuple[dict, set]:
+def walk(seeds: list, keep: bool, graph: bool, wanted: set | None = None) -> tuple[dict, set]:
     """What each leaf (and each `wanted` node) collects, and the leaves whose array is theirs alone.
 
     `seeds` are pairs of an edge and its gradient. `wanted` restricts the walk to what leads there.
@@ -319,11 +319,17 @@ def _pass_after(node: Any, results: Iterable, g: Any) -> list:
         given = tuple(
             r if r is None or isinstance(r, Tensor) else wrap(np.asarray(r)) for r in results
         )
-        replaced = hook(given, (g if isinstance(g, Tensor) else wrap(g),))
+        replaced = hook(given, _outgoing(g))
         if replaced is not None:
             raw = (r if r is None or isinstance(g, Tensor) else r._array.view() for r in replaced)
             results = list(raw)
     return results
+
+
+def _outgoing(g: Any) -> tuple:
+    """What came out of a node's outputs, as tensors."""
+    parts = [g[k] for k in sorted(g)] if isinstance(g, dict) else [g]
+    return tuple(each if isinstance(each, Tensor) else wrap(each) for each in parts)
 
 
 def backward(
@@ -337,7 +343,7 @@ def backward(
     roots, seeds = _as_tuple(tensors), _as_tuple(grad_tensors)
     pairs = _seeds(roots, seeds or (None,) * len(roots), create_graph)
     keep = create_graph if retain_graph is None else retain_graph
-    wanted = None if inputs is None else [edge_of(t) for t in _as_tuple(inputs)]
+    wanted = None if inputs is None else {edge_of(t) for t in _as_tuple(inputs)}
     collected, owned = walk(pairs, keep, create_graph, wanted)
     for place, g in collected.items():
         if isinstance(place, Tensor) and (wanted is None or place in wanted):
@@ -363,7 +369,7 @@ def grad(
         raise RuntimeError("One of the differentiated Tensors does not require grad")
     pairs = _seeds(roots, seeds or (None,) * len(roots), create_graph)
     keep = create_graph if retain_graph is None else retain_graph
-    found, _ = walk(pairs, keep, create_graph, edges)
+    found, _ = walk(pairs, keep, create_graph, set(edges))
     results = [_result(place, found.get(place)) for place in edges]
     if materialize_grads:
         zeros = TENSORS.zeros_like
@@ -419,12 +425,11 @@ def _seed(k: int, root: Tensor, seed: Tensor | None, graph: bool) -> Any:
 def _deposit(leaf: Tensor, g: Any, owned: bool, graph: bool) -> None:
     """Adds `g` to `leaf.grad`, which never shares memory with anything else."""
     if leaf._hooks is not None:
-        before, g = g, _pass_hooks(leaf, g)
-        owned = owned and g is before
+        g, owned = _pass_hooks(leaf, g), False  # a hook may have kept it
     if graph:
         leaf._grad = TENSORS.clone(g) if leaf._grad is None else leaf._grad + g
     elif leaf._grad is None:
-        leaf._grad = wrap(g if owned else g.copy())
+        leaf._grad = wrap(g if owned and g.flags.c_contiguous else g.copy())
     else:
         leaf._grad._array += g
         leaf._grad._cell[0] += 1
@@ -458,6 +463,7 @@ class AccumulateGrad:
 
 def _clobbered(node: Node, position: int, now: int, saved: int) -> str:
     value = node.values[position]  # type: ignore[index]
+    value = value[0] if isinstance(value, tuple) else value
     kind = f"torch.{FROM_NUMPY[value.dtype].title}Tensor {list(value.shape)}"
     makers = dict(enumerate(node.edges)) | {len(node.op.names): node}
     maker, where = makers.get(position), ""

@@ -22,6 +22,7 @@ from elastic.tensor.dtypes import FROM_NUMPY, combine, promote_types, scalar_dty
 
 ndarray, asarray = np.ndarray, np.asarray
 _new = object.__new__
+_ONE = (True,)
 
 
 def op(
@@ -47,7 +48,6 @@ def op(
 
 
 def _unary(op: Op) -> Callable:
-    keep_x, keep_out = op.plan((True,))
     differentiable = bool(op.vjps)
 
     def call(input: Any, *, out: Any = None) -> Any:
@@ -63,24 +63,25 @@ def _unary(op: Op) -> Callable:
         if result.__class__ is not ndarray:
             result = asarray(result)
         t = wrap(result)
-        if input._view is not None:
-            requires(input)
-        if differentiable and input._requires_grad and mode.enabled:
-            t._node = node = _new(Node)
-            t._requires_grad = True
-            node.op = op
-            node.edges = (input._node or input,)
-            node.values = (array if keep_x else None, result if keep_out else None)
-            if keep_x:
-                cell = input._cell
-                node.checks = ((0, cell, cell[0]),)
-            else:
-                node.checks = ((1, t._cell, 0),) if keep_out else ()
-            node.fits = node.hooks = None
-            node._order = next_order()
+        if differentiable and mode.enabled:
+            if input._requires_grad if input._view is None else requires(input):
+                _record_unary(op, input, array, t)
         return t
 
     return call
+
+
+def _record_unary(op: Op, x: Tensor, array: Any, t: Tensor) -> None:
+    keep_x, keep_out = op.plans.get(_ONE) or op.plan(_ONE)
+    t._node = node = _new(Node)
+    t._requires_grad = True
+    node.op = op
+    node.edges = (x._node or x,)
+    node.values = (array if keep_x else None, t._array if keep_out else None)
+    checks: tuple = ((0, x._cell, x._cell[0]),) if keep_x else ()
+    node.checks = (*checks, (1, t._cell, 0)) if keep_out else checks
+    node.fits = node.hooks = None
+    node._order = next_order()
 
 
 def _binary(op: Op) -> Callable:
@@ -329,6 +330,10 @@ def _several(op: Op, args: list, raw: list, results: tuple) -> tuple:
     if needs is None:
         return tensors
     node = new_node(op, args, raw, needs, results, [0])
+    last = len(args)
+    if node.values[last] is not None:  # type: ignore[index]
+        inputs = [check for check in node.checks if check[0] != last]
+        node.checks = (*inputs, *[(last, t._cell, 0) for t in tensors])
     floating = [k for k, t in enumerate(tensors) if dtypes.rank(FROM_NUMPY[t._array.dtype]) > 1]
     for k in floating:
         tensors[k]._node = node if len(floating) == 1 else Output(node, k)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,34 +22,36 @@ def in_place(name: str, ufunc: Callable | None = None) -> Callable:
     op = REGISTRY[name]
 
     def call(self: Tensor, *args: Any, **named: Any) -> Tensor:
-        array = self._array
-        if (
-            ufunc is not None
-            and not named
-            and array.__class__ is ndarray
-            and not mode_wants(self, args)
-        ):
+        if ufunc is not None and len(args) == 1 and not named and not is_recorded(self, args):
             value = args[0]
             b = value._array if isinstance(value, Tensor) else value
-            kind = b.__class__
-            dtype = array.dtype
-            if (dtype is F32 or dtype is F64) and (
-                kind is float or kind is int or (kind is ndarray and b.dtype is dtype)
-            ):
-                try:
-                    ufunc(array, b, out=array)
-                except TRANSLATED as error:
-                    raise write_error(self, error, getattr(b, "shape", ())) from None
-                self._cell[0] += 1
-                return self
+            if _fits_in(self._array, b):
+                return _apply_ufunc(ufunc, self, b)
         return overwrite(self, op, op.bind((self, *args), named))
 
     call.__name__ = call.__qualname__ = name + "_"
     return call
 
 
-def mode_wants(self: Tensor, args: tuple) -> bool:
-    """Whether a write of `args` into `self` has to be recorded."""
+def _fits_in(array: Any, b: Any) -> bool:
+    """Whether numpy computes `array op= b` as PyTorch does: nothing to promote."""
+    dtype, kind = array.dtype, b.__class__
+    if array.__class__ is not ndarray or (dtype is not F32 and dtype is not F64):
+        return False
+    return kind is float or kind is int or (kind is ndarray and b.dtype is dtype)
+
+
+def _apply_ufunc(ufunc: Callable, self: Tensor, b: Any) -> Tensor:
+    try:
+        ufunc(self._array, b, out=self._array)
+    except TRANSLATED as error:
+        raise write_error(self, error, getattr(b, "shape", ())) from None
+    self._cell[0] += 1
+    return self
+
+
+def is_recorded(self: Tensor, args: Sequence) -> bool:
+    """Whether a write of `args` into `self` becomes part of the graph."""
     if not mode.enabled:
         return False
     view = self._view
@@ -60,7 +62,7 @@ def mode_wants(self: Tensor, args: tuple) -> bool:
 
 def overwrite(self: Tensor, op: Any, args: list) -> Tensor:
     """`self`, now holding the result of `op` on `args` (of which it is the first)."""
-    recorded = mode_wants(self, tuple(args))
+    recorded = is_recorded(self, args)
     if recorded:
         check_history(self)
     result = apply(op, [self, *args[1:]])

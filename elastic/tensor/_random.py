@@ -17,7 +17,7 @@ import numpy as np
 
 from elastic.tensor import dtypes
 from elastic.tensor._creation import empty, full
-from elastic.tensor._inplace import check_history, mode_wants
+from elastic.tensor._inplace import check_history, is_recorded
 from elastic.tensor._tensor import Tensor, wrap
 
 _STATE = struct.Struct("<QiiQ624QdddixxxxfBxxx")  # at::CPUGeneratorImplState, 5056 bytes
@@ -269,7 +269,7 @@ def _fill(self: Tensor, values: np.ndarray) -> Tensor:
 
 
 def _check(self: Tensor) -> None:
-    if mode_wants(self, ()):
+    if is_recorded(self, ()):
         check_history(self)
 
 

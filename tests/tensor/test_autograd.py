@@ -171,6 +171,42 @@ def test_a_hook_may_keep_and_change_its_gradient() -> None:
     assert x.grad.tolist() == [12, 12, 12]
 
 
+def test_what_a_hook_keeps_is_not_added_to() -> None:
+    x, kept = leaf(), []
+    x.register_hook(kept.append)
+    (x * 2).sum().backward()
+    (x * 2).sum().backward()
+    assert [g.tolist() for g in kept] == [[2, 2, 2], [2, 2, 2]]
+    assert x.grad.tolist() == [4, 4, 4]
+
+
+def test_inputs_restrict_backward_and_grad() -> None:
+    x, y, z = leaf(), leaf(), leaf()
+    h = x * y
+    (h * z).sum().backward(inputs=[z, x, h])
+    assert y.grad is None
+    assert [t.grad.tolist() for t in (x, z)] == [[1, 4, 9], [1, 4, 9]]
+    h = x * y
+    grads = torch.autograd.grad((h * z).sum(), [z, h, x])
+    assert [g.tolist() for g in grads] == [[1, 4, 9], [1, 2, 3], [1, 4, 9]]
+
+
+def test_grad_is_in_c_order() -> None:
+    x = torch.ones(2, 3, requires_grad=True)
+    x.t().exp().sum().backward()
+    y = torch.ones(3, 2).t().requires_grad_()
+    (y * y).sum().backward()
+    assert x.grad.is_contiguous()
+    assert y.grad.is_contiguous()
+
+
+def test_a_saved_output_of_several_is_checked_too() -> None:
+    values, indices = leaf().max(0)
+    indices.zero_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        values.backward()
+
+
 def test_node_hooks_see_both_sides() -> None:
     x, seen = leaf(), []
     y = x * 2

@@ -85,6 +85,7 @@ def test_without_a_gpu_cuda_says_so() -> None:
 
     if backend.gpu_count():
         pytest.skip("there is a GPU")
+    assert not torch.cuda.is_available()
     with pytest.raises(AssertionError, match="Torch not compiled with CUDA enabled"):
         torch.ones(1).cuda()
     with pytest.raises(AssertionError, match="Torch not compiled with CUDA enabled"):

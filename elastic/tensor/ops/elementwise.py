@@ -221,9 +221,10 @@ def _cast(xp: Any, x: Any, dtype: Any) -> Any:
     return (x.real if x.dtype.kind == "c" and dtype.kind != "c" else x).astype(dtype)
 
 
+# `copy_` and `fill_` write these results into a tensor, so nothing is copied before.
 copy = op(
     "copy",
-    lambda xp, x, y: y.copy(),
+    lambda xp, x, y: y,
     lambda F, g: F.zeros_like(g),
     lambda F, g: g,
     wide=False,
@@ -231,7 +232,7 @@ copy = op(
 )
 fill = op(
     "fill",
-    lambda xp, x, value: xp.full(x.shape, value, x.dtype),
+    lambda xp, x, value: xp.broadcast_to(xp.asarray(value, x.dtype), x.shape),
     lambda F, g: F.zeros_like(g),
     lambda F, g: F.sum(g),
     wide=False,
