@@ -57,7 +57,8 @@ class Loop:
         offer = (self._offer.name.step, self._offer.name.generation) if self._offer else None
         self.standing = core.Standing(identity, offer)
         self._group_told: control.Group | None = None
-        self._snapshot: Any = None
+        self._snapshot: tuple[int, Any] = (0, None)
+        """The step whose hooks were begun last, and State before them."""
         self._marks = RecoveryMarks()
         self._ended: Result | None = None
         self._result: Result | None = None
@@ -195,16 +196,35 @@ class Loop:
         return core.Met(tuple(from_json(core.Answer, json.loads(blob)) for blob in blobs))
 
     def _do_move(self, command: core.Move) -> core.Moved:
-        plan = command.plan
-        if plan.rerun and self.standing.hooked == plan.top and self._snapshot is not None:
-            self.state.restore(self._snapshot)
+        with self._hooks_undone(command.plan):
+            return core.Moved(self._move(command.plan))
+
+    @contextmanager
+    def _hooks_undone(self, plan: core.Plan) -> Iterator[None]:
+        """Take State back to before hooks that begin again, here completed or aborted (S7).
+
+        If the plan comes to nothing, the next one need not have them begin again.
+        """
+        step, before = self._snapshot
+        if not plan.rerun or step != plan.top:
+            yield
+            return
+        after = self.state.capture(copy=True)
+        self.state.restore(before)
+        try:
+            yield
+        except Aborted:
+            self.state.restore(after)
+            raise
+
+    def _move(self, plan: core.Plan) -> str:
         lineage = plan.lineage
         if not lineage and not plan.load and self.checkpoints and self._writes_for_its_host():
             self.checkpoints.set_aside()  # --fresh: the job begins, and an older one's would win
         if plan.load == self.standing.id:
             lineage = self._load()
         mover = transfer.Mover(self.state, self.steps, self.standing, self.world)
-        return core.Moved(mover.move(self.group, plan, lineage))
+        return mover.move(self.group, plan, lineage)
 
     def _load(self) -> str:
         assert self.checkpoints is not None
@@ -275,7 +295,7 @@ class Loop:
 
     def _do_runhooks(self, command: core.RunHooks) -> core.Hooked:
         if self.world.size > 1:
-            self._snapshot = self.state.capture(copy=True)
+            self._snapshot = command.step, self.state.capture(copy=True)
         if self.options.on_step is not None:
             self._call_hook("on_step", self.options.on_step, self.state, self.state.metrics)
         ends_epoch = command.step % self.options.steps_per_epoch == 0
