@@ -62,7 +62,8 @@ class Loop:
         self._marks = RecoveryMarks()
         self._ended: Result | None = None
         self._result: Result | None = None
-        self._opened = False
+        self._opening = "open"
+        """How its evidence begins next: 'open', 'resume', or '' while steps follow each other."""
 
     def _open_checkpoints(
         self, identity: dict[str, str]
@@ -128,7 +129,10 @@ class Loop:
         while True:
             message = self.link.inbox.get()
             if isinstance(message, control.Group):
-                return self._formed(message)
+                self._marks.formed(message, monotonic())
+                if not self.link.inbox.holds(_outdates_groups):
+                    return self._formed(message)
+                continue
             event = self._told(message)
             if event is not None or self._result is not None:
                 return event
@@ -145,18 +149,16 @@ class Loop:
         if isinstance(message, control.JobDone):
             self._done(message)
         if isinstance(message, control.JobFailed):
-            _say(f"the job has failed: {message.cause.splitlines()[0]}")
+            reason, _, _ = message.cause.partition("\n")
+            _say(f"the job has failed: {reason}")
             self._exit(1)
         return None
 
     def _formed(self, told: control.Group) -> core.Formed:
-        newer = [m for m in self.link.inbox.take(control.Group) if m.generation > told.generation]
-        told = max([told, *newer], key=lambda group: group.generation)
         self._group_told = told
         ids = tuple(member.id for member in told.members)
         me = self.standing.id
         rank = ids.index(me) if me in ids else -1
-        self._marks.formed(told, monotonic())
         return core.Formed(told.generation, ids, rank, told.paused)
 
     def _hear(self) -> None:
@@ -224,7 +226,17 @@ class Loop:
         if plan.load == self.standing.id:
             lineage = self._load()
         mover = transfer.Mover(self.state, self.steps, self.standing, self.world)
-        return mover.move(self.group, plan, lineage)
+        lineage = mover.move(self.group, plan, lineage)
+        if plan.load or self.standing.id in plan.state:
+            self._forget(plan)
+        return lineage
+
+    def _forget(self, plan: core.Plan) -> None:
+        """State is another's now: what this process did before is no part of the job (M6)."""
+        self.steps.forget()
+        self._snapshot = 0, None
+        if plan.load or not self._opening:
+            self._opening = "resume"
 
     def _load(self) -> str:
         assert self.checkpoints is not None
@@ -248,11 +260,9 @@ class Loop:
         step, lineage = self.standing.applied, self.standing.lineage
         if self.steps.last_line is not None:
             self._commit(self.steps.last_line)
-        elif not self._opened:
-            plan = self.standing.plan
-            kind = "resume" if plan is not None and plan.load else "open"
-            self._commit({kind: step, "lineage": lineage})
-        self._opened = True
+        elif self._opening:
+            self._commit({self._opening: step, "lineage": lineage})
+        self._opening = ""
 
     # -- a step --------------------------------------------------------------------------------
 
@@ -391,6 +401,11 @@ def _is_interruption(message: Any) -> bool:
     if isinstance(message, control.Group):
         return not message.planned
     return isinstance(message, (control.Admission, control.JobFailed, control.JobDone))
+
+
+def _outdates_groups(message: Any) -> bool:
+    """Whether a group told before this one is over, or was for the member that we were (M6)."""
+    return isinstance(message, (control.Group, control.Admission))
 
 
 def _host(member: Member) -> str:

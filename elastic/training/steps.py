@@ -21,7 +21,8 @@ from elastic.collectives.partial import Forest, Partial
 from elastic.data import DataLoader
 from elastic.errors import ConfigError, ProtocolError
 from elastic.training import randomness
-from elastic.training.core import Computed, Flags, combine
+from elastic.training.agreement import Flags, combine
+from elastic.training.events import Computed
 from elastic.training.gradients import Bridge
 from elastic.training.metrics import as_float, tree_sum, weighted_mean
 from elastic.training.state import State
@@ -76,14 +77,21 @@ class Steps:
         self.state, self.loader = state, loader
         self._train_step, self._update = train_step, update
         self.bridge = Bridge(state)
-        self._key: tuple[int, str] | None = None
-        self._forest = Forest(1, self.bridge.map)
-        self._records: dict[int, LeafRecord] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop all that was computed: State is another's from now on."""
+        self._drop_leaves()
         self.reduced: StepResult | None = None
         """Reduced, not yet applied."""
         self.last: StepResult | None = None
         """The result of the last applied step, kept until all have applied it."""
         self.last_line: dict[str, Any] | None = None
+
+    def _drop_leaves(self) -> None:
+        self._key: tuple[int, str] | None = None
+        self._forest = Forest(1, self.bridge.map)
+        self._records: dict[int, LeafRecord] = {}
 
     # -- where a step lies ---------------------------------------------------------------------
 
@@ -209,8 +217,7 @@ class Steps:
         announcement = self._announcement(epoch) if position == 0 else None
         self.last_line = audit.line(result.step, epoch, generation, after, leaves, announcement)
         self.last, self.reduced = result, None
-        self._forest = Forest(1, self.bridge.map)
-        self._records, self._key = {}, None
+        self._drop_leaves()
         return after
 
     def _give_gradients(self, result: StepResult) -> None:
