@@ -5,25 +5,26 @@ One core an agent. It keeps what it knows in a `Standing`; every event first cha
 the record with the record that this knowledge asks for and acts on the difference. So a lost
 compare-and-swap, a repeated event or a late one needs no case of its own.
 
-All that decides who is a member lives in this file; rules are those of docs/protocol.md, M.
+What the record should say follows from what is known in `wish.py`. Rules are those of
+docs/protocol.md, M.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import replace
 from typing import Any
 
-from elastic.control import Candidate
 from elastic.errors import ProtocolError
 from elastic.rendezvous import commands as do
 from elastic.rendezvous import events as ev
 from elastic.rendezvous.record import DONE, FAILED, RUNNING, Record
 from elastic.rendezvous.settings import Settings
+from elastic.rendezvous.standing import Phase, Standing, phase
+from elastic.rendezvous.wish import candidates, wanted
 from elastic.world import Member
 
-__all__ = ["Phase", "Standing", "invariants", "phase", "step", "wanted"]
+__all__ = ["TABLE", "step"]
 
 WATCHERS = 3
 """So many agents, those of the eldest members, watch the members' keys (M2)."""
@@ -33,80 +34,8 @@ RESETS = 3
 """After so many generations in a row formed for a broken connection, one of the pair must go."""
 
 
-class Phase(Enum):
-    """Where an agent stands."""
-
-    STARTING = "the store has not been read yet"
-    FORMING = "there is no group: candidates gather"
-    INSIDE = "members of this agent are in the group"
-    OUTSIDE = "there is a group, without members of this agent"
-    OVER = "the job is done or has failed"
-
-
-@dataclass(frozen=True)
-class Standing:
-    """All that an agent's core knows. `agent` tells this agent from others."""
-
-    agent: str
-    listed: bool = False
-    record: Record | None = None
-    revision: int = 0
-    revive: bool = False
-    """The job had failed and all its members are gone: it may be started again."""
-    known: dict[str, Member] = field(default_factory=dict)
-    present: dict[str, int] = field(default_factory=dict)
-    """Members whose key is there, with the revision at which it was created."""
-    dropped: tuple[str, ...] = ()
-    """The last members whose key was deleted: late news of its writing changes nothing."""
-    mine: dict[str, bool] = field(default_factory=dict)
-    """Living members of this agent; whether their key is written."""
-    exited: frozenset[str] = frozenset()
-    """Members of this agent that ended, as long as the record names them."""
-    gone: dict[str, str] = field(default_factory=dict)
-    """Members of the record that are dead, and how we know."""
-    suspects: frozenset[str] = frozenset()
-    """Members of which a probe is on its way, or that it found dead."""
-    reset: str = ""
-    resets: int = 0
-    boundary: ev.BoundaryReached | None = None
-    leaving: str = ""
-    result: dict[str, Any] | None = None
-    failure: str = ""
-    since: tuple[Record, float] | None = None
-    """The record wanted, and since when."""
-    orphaned: float | None = None
-    busy: bool = False
-    """A proposal is on its way."""
-    writing: bool = False
-    listing: bool = False
-    retry_at: float = 0.0
-    watching: bool | None = None
-    told: int = 0
-    """The newest generation that our workers know of."""
-    inside: frozenset[str] = frozenset()
-    told_candidates: tuple[Candidate, ...] = ()
-    told_over: bool = False
-    said: str = ""
-    story: tuple[str, ...] = ()
-
-
 Commands = tuple[Any, ...]
 Move = tuple[Standing, Commands]
-
-
-def phase(s: Standing) -> Phase:
-    """Return where the agent stands."""
-    if not s.listed:
-        return Phase.STARTING
-    if s.record is None or s.revive:
-        return Phase.FORMING
-    if s.record.status != RUNNING:
-        return Phase.OVER
-    if not s.record.ids:
-        return Phase.FORMING
-    if any(id in s.mine or id in s.exited for id in s.record.ids):
-        return Phase.INSIDE
-    return Phase.OUTSIDE
 
 
 def step(s: Standing, event: Any, now: float, cfg: Settings) -> Move:
@@ -316,85 +245,6 @@ def _probe(s: Standing, id: str, by: str) -> Move:
     return s, (do.Probe(generation, s.known[id], by),)
 
 
-# -- the record that this knowledge asks for ----------------------------------------------------
-
-
-def wanted(s: Standing, now: float, cfg: Settings) -> Record | None:
-    """Return the next record if the one there is should change, with its cause; else None."""
-    record = s.record
-    if s.failure:
-        return (record or Record(0, (), "")).after(status=FAILED, cause=s.failure)
-    if record is None or s.revive or not record.ids:
-        return _formation(s, cfg, record)
-    if s.result is not None:
-        return record.after(status=DONE, cause="all steps are done", result=s.result)
-    if lost := tuple(id for id in record.ids if id in s.gone):
-        rest = tuple(id for id in record.ids if id not in lost)
-        cause = "; ".join(f"{id}: {s.gone[id]}" for id in lost)
-        return record.after(ids=rest, lost=lost, cause=cause)
-    if s.revision == 0:
-        return record.after(cause="the store had lost the record")
-    if s.reset:
-        return record.after(cause=s.reset)
-    if s.boundary is not None:
-        return _change(s, record, s.boundary.joins, s.boundary.leaves, cfg)
-    if len(record.ids) < cfg.min_workers:
-        return _change_while_paused(s, record, cfg)
-    if s.orphaned is not None and now >= s.orphaned + cfg.orphan_wait_s:
-        return _formation(s, cfg, record)
-    return None
-
-
-def _formation(s: Standing, cfg: Settings, record: Record | None) -> Record | None:
-    """The first group, or one after a group of which nobody is left (M2, M9)."""
-    members = record.ids if record else ()
-    order = sorted((created, id) for id, created in s.present.items() if id not in members)
-    if len(order) < cfg.min_workers or not order:
-        return None
-    ids = tuple(id for _, id in order[: cfg.max_workers])
-    if record is None:
-        return Record(1, ids, "the job begins", joined=ids)
-    cause = "the job begins again" if s.revive else "nobody was left; newcomers take over"
-    return record.after(ids=ids, joined=ids, lost=members, cause=cause, status=RUNNING)
-
-
-def _change(
-    s: Standing,
-    record: Record,
-    joins: Iterable[Candidate],
-    leaves: Iterable[str],
-    cfg: Settings,
-) -> Record:
-    """Survivors keep their order, newcomers are appended by age of their key (M4, M5)."""
-    left = tuple(id for id in record.ids if id in set(leaves))
-    stay = tuple(id for id in record.ids if id not in left)
-    free = None if cfg.max_workers is None else max(0, cfg.max_workers - len(stay))
-    order = sorted((c.created, c.id) for c in joins if c.id not in record.ids)
-    joined = tuple(id for _, id in order[:free])
-    causes = [f"{', '.join(joined)} joined"] if joined else []
-    causes += [f"{', '.join(left)} left"] if left else []
-    cause = "; ".join(causes) or "nothing changed after all"
-    return record.after(ids=stay + joined, joined=joined, left=left, cause=cause)
-
-
-def _change_while_paused(s: Standing, record: Record, cfg: Settings) -> Record | None:
-    """Below the minimum no step runs, so there is no boundary to wait for (M4)."""
-    joins = _candidates(s, cfg)
-    leaves = tuple(s.mine) if s.leaving else ()
-    if joins or any(id in record.ids for id in leaves):
-        return _change(s, record, joins, leaves, cfg)
-    return None
-
-
-def _candidates(s: Standing, cfg: Settings) -> tuple[Candidate, ...]:
-    """All newcomers that are ready and have a seat."""
-    assert s.record is not None
-    ids = s.record.ids
-    order = sorted(Candidate(at, id) for id, at in s.present.items() if id not in ids)
-    free = None if cfg.max_workers is None else max(0, cfg.max_workers - len(ids))
-    return tuple(order[:free])
-
-
 # -- what follows from it -----------------------------------------------------------------------
 
 
@@ -453,10 +303,10 @@ def _tell(s: Standing, now: float, cfg: Settings) -> Move:
         return s, ()
     s, commands = _tell_group(s, s.record, cfg)
     if here is Phase.INSIDE and s.watching:
-        candidates = _candidates(s, cfg)
-        if candidates != s.told_candidates:
-            s = replace(s, told_candidates=candidates)
-            commands += (do.TellCandidates(candidates),)
+        ready = candidates(s, cfg)
+        if ready != s.told_candidates:
+            s = replace(s, told_candidates=ready)
+            commands += (do.TellCandidates(ready),)
     return s, commands
 
 
@@ -586,21 +436,6 @@ def _without(mapping: dict[str, Any], ids: Iterable[str]) -> dict[str, Any]:
 
 def _place(ids: tuple[str, ...], id: str) -> int:
     return ids.index(id) if id in ids else len(ids)
-
-
-def invariants(s: Standing) -> None:
-    """Raise ProtocolError if a standing cannot be: checked after every step of every test."""
-    record = s.record
-    checks = [
-        (record is None or len(set(record.ids)) == len(record.ids), "an id stands twice"),
-        (not (s.mine.keys() & s.exited), "a member both lives and has exited"),
-        (record is None or s.gone.keys() <= set(record.ids), "someone outside is counted dead"),
-        (s.record is None or s.told <= s.record.generation, "workers know of a future generation"),
-        (s.boundary is None or s.record is not None, "a boundary without a group"),
-    ]
-    for holds, text in checks:
-        if not holds:
-            raise ProtocolError(f"{text}:\n  " + "\n  ".join(s.story))
 
 
 # -- the table: which event means what in which phase -------------------------------------------

@@ -24,6 +24,7 @@ from elastic.rendezvous import core
 from elastic.rendezvous import events as ev
 from elastic.rendezvous.record import RUNNING, Keys, Record, decode_member, encode_member
 from elastic.rendezvous.settings import Settings
+from elastic.rendezvous.standing import Standing
 from elastic.rendezvous.store import (
     Absent,
     Changed,
@@ -76,7 +77,7 @@ class Rendezvous:
         self.store, self.site, self.settings = store, site, settings
         self.keys = Keys(site.job)
         self._deliver, self._probe = deliver, probe
-        self.standing = core.Standing(site.agent)
+        self.standing = Standing(site.agent)
         self.record: Record | None = None
         """The record as it was at the start."""
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()

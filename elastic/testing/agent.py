@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 from elastic import control
 from elastic.errors import ProtocolError
 from elastic.rendezvous import commands as do
-from elastic.rendezvous import core
 from elastic.rendezvous import events as ev
 from elastic.rendezvous.service import RELIST_S, Rendezvous, Site
 from elastic.rendezvous.settings import Settings
+from elastic.rendezvous.standing import invariants
 from elastic.testing.clock import Lane
 from elastic.testing.store import FarStore, Troubles
 from elastic.testing.surroundings import Surroundings
@@ -81,7 +81,7 @@ class SimulatedRendezvous(Rendezvous):
     def _decide(self, event: Any) -> tuple[Any, ...]:
         self._around.say(self._agent.address, event)
         commands = super()._decide(event)
-        core.invariants(self.standing)
+        invariants(self.standing)
         return commands
 
     def _ask(self, command: do.Probe) -> None:

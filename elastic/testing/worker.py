@@ -16,6 +16,7 @@ from elastic.collectives import core as mailbox
 from elastic.testing.surroundings import Surroundings
 from elastic.testing.toy import digest
 from elastic.training import core
+from elastic.training.agreement import combine
 
 __all__ = ["Checkpoint", "Result", "SimulatedWorker"]
 
@@ -401,7 +402,7 @@ class SimulatedWorker:
 
     def _reduced(self, step: int, shares: tuple[Share, ...]) -> None:
         assert all(s.step == step and s.lineage == self.training.lineage for s in shares), shares
-        flags = core.combine(share.flags for share in shares)
+        flags = combine(share.flags for share in shares)
         if not flags.stop:
             sums = {node: value for share in shares for node, value in share.sums.items()}
             assert len(sums) == sum(len(share.sums) for share in shares), "a leaf was added twice"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from elastic.control import ENV_BIND, ENV_JOB, ENV_TOKEN
-from elastic.training.evaluate import evaluate
+from elastic.training.evaluation import evaluate
 from elastic.training.identity import identity
 from elastic.training.link import AloneLink, link_to_agent
 from elastic.training.loop import Loop

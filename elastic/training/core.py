@@ -2,8 +2,8 @@
 
 The shell (`loop.py`) carries out one command at a time and comes back with the event that it gave;
 the simulation (`elastic.testing`) does the same with many workers in virtual time. Who is ahead,
-who sends State to whom and who computes which leaf are functions of what the members of a
-generation told each other at its beginning (`decide`), so all reach the same verdict.
+who sends State to whom and who computes which leaf follow from what the members of a generation
+told each other at its beginning (`agreement.py`), so all reach the same verdict.
 
 A *step's number* is the count of applied steps with it: `applied` is 0 at first, and step
 `applied + 1` is in flight. Rules are those of docs/protocol.md, S.
@@ -11,7 +11,7 @@ A *step's number* is the count of applied steps with it: `applied` is 0 at first
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -19,332 +19,41 @@ from typing import Any
 from elastic.collectives.plan import deal, deal_missing
 from elastic.control import Candidate
 from elastic.errors import ProtocolError
-
-__all__ = [
-    "Answer",
-    "Flags",
-    "Job",
-    "Phase",
-    "Plan",
-    "Standing",
-    "combine",
-    "decide",
-    "invariants",
-    "step",
-]
-
-# -- values that members exchange ---------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a member says at the beginning of a generation (S2)."""
-
-    id: str
-    applied: int
-    lineage: str
-    """Empty: its State is not the job's; it is a newcomer."""
-    hooked: int
-    held: tuple[int, ...] = ()
-    stopped: bool = False
-    offer: tuple[int, int] | None = None
-    """Step and generation of the newest checkpoint that it can load."""
-    identity: dict[str, str] = field(default_factory=dict)
-    """What must be equal for equal bits (B6)."""
-
-
-@dataclass(frozen=True)
-class Flags:
-    """What members ask for inside a step; all act on the combined value (S4)."""
-
-    joins: tuple[Candidate, ...] = ()
-    leaves: tuple[str, ...] = ()
-    stop: bool = False
-    nonfinite: tuple[str, ...] = ()
-    """Where a loss was nan or inf."""
-
-
-def combine(flags: Iterable[Flags]) -> Flags:
-    """Return what all members act on: the union, in one order."""
-    every = list(flags)
-    return Flags(
-        joins=tuple(sorted({join for f in every for join in f.joins})),
-        leaves=tuple(sorted({leave for f in every for leave in f.leaves})),
-        stop=any(f.stop for f in every),
-        nonfinite=tuple(sorted({place for f in every for place in f.nonfinite})),
-    )
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How the members of a generation come level: a pure function of their answers."""
-
-    top: int
-    """So many steps are applied once all are level."""
-    lineage: str
-    state: dict[str, str] = field(default_factory=dict)
-    """Newcomer's id to the id of the member that sends it State."""
-    result: dict[str, str] = field(default_factory=dict)
-    """Who is one step behind, to the id of who sends the reduced gradient (S3)."""
-    load: str = ""
-    """The member that first loads its checkpoint."""
-    rerun: bool = False
-    """The hooks of step `top` begin again on all members (S7)."""
-    stopped: bool = False
-    held: tuple[tuple[int, ...], ...] = ()
-    """The leaves of step top + 1 that each rank has already."""
-
-    @property
-    def moves(self) -> bool:
-        """Whether State changes anywhere: it travels, is loaded, or is that before the hooks."""
-        return bool(self.state or self.result or self.load or self.rerun)
-
-
-def decide(answers: tuple[Answer, ...]) -> Plan:
-    """Return how these members, in rank order, come level. Memory beats disk.
-
-    Raises:
-        ProtocolError: members with State of the job are further apart than one step can explain.
-    """
-    level = [a for a in answers if a.lineage]
-    if not level:
-        return _beginning(answers)
-    top = max(a.applied for a in level)
-    tops = [a for a in level if a.applied == top]
-    _check_level(level, tops, top)
-    behind = [a for a in level if a.applied < top]
-    donors = [a.id for a in tops]
-    return Plan(
-        top,
-        tops[0].lineage,
-        state=_share([a.id for a in answers if not a.lineage], donors),
-        result=_share([a.id for a in behind], donors),
-        rerun=bool(behind) or any(a.hooked < top for a in tops),
-        stopped=any(a.stopped for a in tops),
-        held=tuple(a.held if a in tops else () for a in answers),
-    )
-
-
-def _beginning(answers: tuple[Answer, ...]) -> Plan:
-    """Nobody has State of the job: the newest checkpoint, else the first member's own State."""
-    offers = [a for a in answers if a.offer is not None]
-    best = max(offers, key=lambda a: a.offer or (0, 0), default=None)
-    source = best or answers[0]
-    others = [a.id for a in answers if a is not source]
-    top = best.offer[0] if best and best.offer else 0
-    held = tuple(() for _ in answers)
-    return Plan(top, "", _share(others, [source.id]), load=best.id if best else "", held=held)
-
-
-def _share(receivers: list[str], donors: list[str]) -> dict[str, str]:
-    return {id: donors[i % len(donors)] for i, id in enumerate(receivers)}
-
-
-def _check_level(level: list[Answer], tops: list[Answer], top: int) -> None:
-    far = [a for a in level if a.applied < top - 1]
-    apart = [a for a in tops if a.lineage != tops[0].lineage]
-    if far or apart:
-        told = ", ".join(f"{a.id}: step {a.applied} of {a.lineage[:8]}" for a in level)
-        raise ProtocolError(f"members are further apart than one step: {told}")
-
-
-# -- what the shell does ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Await:
-    """Wait for the next generation: Formed. Between two steps nothing else is waited for."""
-
-
-@dataclass(frozen=True)
-class Meet:
-    """Exchange answers with all members: Met, or Interrupted."""
-
-    answer: Answer
-
-
-@dataclass(frozen=True)
-class Move:
-    """Send and receive State and results as the plan says: Moved, or Interrupted."""
-
-    plan: Plan
-
-
-@dataclass(frozen=True)
-class Sync:
-    """Call the user's `sync`: Synced, or Interrupted."""
-
-
-@dataclass(frozen=True)
-class Compute:
-    """Run `train_step` and backward on one leaf of the step: Computed, or Interrupted."""
-
-    step: int
-    leaf: int
-
-
-@dataclass(frozen=True)
-class Reduce:
-    """Add up the step over all members: Reduced, or Interrupted."""
-
-    step: int
-    flags: Flags
-
-
-@dataclass(frozen=True)
-class Apply:
-    """Run `update` on the reduced gradient, advance the data: Applied. Never interrupted."""
-
-    step: int
-
-
-@dataclass(frozen=True)
-class RunHooks:
-    """Call `on_step`, and `on_epoch` at its end: Hooked, or Interrupted."""
-
-    step: int
-
-
-@dataclass(frozen=True)
-class Save:
-    """Write a checkpoint, if this member writes for its host: Saved."""
-
-    step: int
-
-
-@dataclass(frozen=True)
-class Turn:
-    """Tell the agent what all agreed on after this step; the record will follow."""
-
-    step: int
-    joins: tuple[Candidate, ...]
-    leaves: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class End:
-    """Compare digests with all members and tell the agent: Ended, or Interrupted."""
-
-    step: int
-
-
-@dataclass(frozen=True)
-class Quit:
-    """This member has left as it was asked to."""
-
-
-@dataclass(frozen=True)
-class Refuse:
-    """This member would compute other bits: say why and go."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Fail:
-    """A loss was nan or inf, and the user wants an error."""
-
-    places: tuple[str, ...]
-
-
-# -- what happens -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Formed:
-    """A generation was formed; rank -1: without this member, which has left."""
-
-    generation: int
-    ids: tuple[str, ...]
-    rank: int
-    paused: bool = False
-
-
-@dataclass(frozen=True)
-class Admitted:
-    """This process is member `id` now. If it was another, its State is no longer the job's."""
-
-    id: str
-    min_workers: int = 1
-
-
-@dataclass(frozen=True)
-class Met:
-    """All members' answers, in rank order."""
-
-    answers: tuple[Answer, ...]
-
-
-@dataclass(frozen=True)
-class Moved:
-    """This member is level; `lineage` is the job's."""
-
-    lineage: str
-
-
-@dataclass(frozen=True)
-class Synced:
-    """`sync` has returned."""
-
-
-@dataclass(frozen=True)
-class Computed:
-    """The leaf is computed and held, unless `train_step` raised StopIteration."""
-
-    leaf: int
-    stop: bool = False
-    nonfinite: str = ""
-
-
-@dataclass(frozen=True)
-class Reduced:
-    """The step is reduced; these are the flags of all."""
-
-    flags: Flags
-
-
-@dataclass(frozen=True)
-class Applied:
-    """The step is applied here; `lineage` is the new one."""
-
-    lineage: str
-
-
-@dataclass(frozen=True)
-class Hooked:
-    """The hooks of the last step have returned."""
-
-
-@dataclass(frozen=True)
-class Saved:
-    """The checkpoint is written, or somebody else writes it."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """All digests are equal, and the agent knows: nobody leaves before the record says done."""
-
-
-@dataclass(frozen=True)
-class Interrupted:
-    """A collective ended early: the generation is over."""
-
-
-@dataclass(frozen=True)
-class CandidatesSeen:
-    """These newcomers are ready."""
-
-    candidates: tuple[Candidate, ...]
-
-
-@dataclass(frozen=True)
-class LeaveAsked:
-    """The agent wants this member to leave, and with it those that leave for the same reason."""
-
-    ids: tuple[str, ...] = ()
-
-
-# -- where a worker stands ----------------------------------------------------------------------
+from elastic.training.agreement import NOTHING, Answer, Flags, Plan, decide
+from elastic.training.commands import (
+    Apply,
+    Await,
+    Compute,
+    End,
+    Fail,
+    Meet,
+    Move,
+    Quit,
+    Reduce,
+    Refuse,
+    RunHooks,
+    Save,
+    Sync,
+    Turn,
+)
+from elastic.training.events import (
+    Admitted,
+    Applied,
+    CandidatesSeen,
+    Computed,
+    Ended,
+    Formed,
+    Hooked,
+    Interrupted,
+    LeaveAsked,
+    Met,
+    Moved,
+    Reduced,
+    Saved,
+    Synced,
+)
+
+__all__ = ["Job", "Phase", "Standing", "invariants", "step"]
 
 
 class Phase(Enum):
@@ -398,9 +107,9 @@ class Standing:
     held: frozenset[int] = frozenset()
     todo: tuple[int, ...] = ()
     plan: Plan | None = None
-    flags: Flags = Flags()
+    flags: Flags = NOTHING
     """What this member will ask for in the step in flight."""
-    agreed: Flags = Flags()
+    agreed: Flags = NOTHING
     """What all agreed on in the last step."""
     candidates: tuple[Candidate, ...] = ()
     leaving: tuple[str, ...] = ()
@@ -409,10 +118,10 @@ class Standing:
     """The last events and the phases they came in; told only when something is wrong."""
 
 
-Move_ = tuple[Standing, tuple[Any, ...]]
+Moves = tuple[Standing, tuple[Any, ...]]
 
 
-def step(s: Standing, event: Any, job: Job) -> Move_:
+def step(s: Standing, event: Any, job: Job) -> Moves:
     """Return the standing after `event`, and the commands to carry out in order.
 
     Raises:
@@ -430,26 +139,26 @@ def _story(s: Standing) -> str:
     return "".join(f"\n  {phase.name} {event}" for phase, event in s.story)
 
 
-def _to(s: Standing, phase: Phase, *commands: Any, **changes: Any) -> Move_:
+def _to(s: Standing, phase: Phase, *commands: Any, **changes: Any) -> Moves:
     return replace(s, phase=phase, **changes), commands
 
 
-def _go_on(s: Standing, *commands: Any) -> Move_:
+def _go_on(s: Standing, *commands: Any) -> Moves:
     """Remember; what the shell is doing goes on, and waiting is taken up again."""
     return s, (*commands, Await()) if s.phase is Phase.WAITING else commands
 
 
-def _wait(s: Standing, event: Any, job: Job) -> Move_:
+def _wait(s: Standing, event: Any, job: Job) -> Moves:
     return _to(s, Phase.WAITING, Await())
 
 
-def _on_admitted(s: Standing, event: Admitted, job: Job) -> Move_:
+def _on_admitted(s: Standing, event: Admitted, job: Job) -> Moves:
     """A second admission: we were outside for a while; our State is no longer the job's (M6)."""
     s = replace(s, id=event.id, min_workers=event.min_workers, lineage="", held=frozenset())
     return _go_on(s)
 
 
-def _on_formed(s: Standing, event: Formed, job: Job) -> Move_:
+def _on_formed(s: Standing, event: Formed, job: Job) -> Moves:
     s = replace(
         s,
         phase=Phase.WAITING,
@@ -458,7 +167,7 @@ def _on_formed(s: Standing, event: Formed, job: Job) -> Move_:
         rank=event.rank,
         plan=None,
     )
-    s = replace(s, candidates=(), agreed=Flags(), paused=event.paused)
+    s = replace(s, candidates=(), agreed=NOTHING, paused=event.paused)
     if event.rank < 0:
         return _to(s, Phase.OVER, Quit())
     if event.paused:
@@ -476,7 +185,7 @@ def _on_formed(s: Standing, event: Formed, job: Job) -> Move_:
     return _to(s, Phase.MEETING, Meet(answer))
 
 
-def _on_met(s: Standing, event: Met, job: Job) -> Move_:
+def _on_met(s: Standing, event: Met, job: Job) -> Moves:
     answers = event.answers
     reference = next((a for a in answers if a.lineage), answers[0])
     other = [a for a in answers if a.identity != reference.identity]
@@ -500,12 +209,12 @@ def _difference(mine: dict[str, str], reference: Answer) -> str:
     )
 
 
-def _on_moved(s: Standing, event: Moved, job: Job) -> Move_:
+def _on_moved(s: Standing, event: Moved, job: Job) -> Moves:
     assert s.plan is not None
     return _level(s, s.plan, event.lineage)
 
 
-def _level(s: Standing, plan: Plan, lineage: str) -> Move_:
+def _level(s: Standing, plan: Plan, lineage: str) -> Moves:
     was_level = s.lineage != "" and s.applied == plan.top
     return _to(
         s,
@@ -520,29 +229,29 @@ def _level(s: Standing, plan: Plan, lineage: str) -> Move_:
     )
 
 
-def _on_synced(s: Standing, event: Synced, job: Job) -> Move_:
+def _on_synced(s: Standing, event: Synced, job: Job) -> Moves:
     if s.hooked < s.applied:
         return _to(s, Phase.HOOKING, RunHooks(s.applied))
     return _onward(s, job)
 
 
-def _onward(s: Standing, job: Job) -> Move_:
+def _onward(s: Standing, job: Job) -> Moves:
     """Between two steps: the end, an agreed change, or the next step."""
     if s.stopped or s.applied >= job.total_steps:
         return _to(s, Phase.ENDING, End(s.applied))
     if s.agreed.joins or s.agreed.leaves:
         turn = Turn(s.applied, s.agreed.joins, s.agreed.leaves)
-        return _to(s, Phase.WAITING, turn, Await(), agreed=Flags())
+        return _to(s, Phase.WAITING, turn, Await(), agreed=NOTHING)
     n = job.leaves(s.applied + 1)
     if s.plan is not None:
         mine = deal_missing(n, [set(held) for held in s.plan.held])[s.rank]
     else:
         mine = tuple(deal(n, len(s.ids))[s.rank])
-    s = replace(s, todo=tuple(mine), plan=None, flags=Flags())
+    s = replace(s, todo=tuple(mine), plan=None, flags=NOTHING)
     return _next_leaf(s)
 
 
-def _next_leaf(s: Standing) -> Move_:
+def _next_leaf(s: Standing) -> Moves:
     if s.todo:
         return _to(s, Phase.COMPUTING, Compute(s.applied + 1, s.todo[0]))
     joins = tuple(join for join in s.candidates if join.id not in s.ids)
@@ -550,7 +259,7 @@ def _next_leaf(s: Standing) -> Move_:
     return _to(s, Phase.REDUCING, Reduce(s.applied + 1, flags), flags=flags)
 
 
-def _on_computed(s: Standing, event: Computed, job: Job) -> Move_:
+def _on_computed(s: Standing, event: Computed, job: Job) -> Moves:
     places = (*s.flags.nonfinite, *([event.nonfinite] if event.nonfinite else []))
     flags = replace(s.flags, stop=s.flags.stop or event.stop, nonfinite=places)
     held = s.held if event.stop else s.held | {event.leaf}
@@ -558,7 +267,7 @@ def _on_computed(s: Standing, event: Computed, job: Job) -> Move_:
     return _next_leaf(replace(s, flags=flags, held=held, todo=todo))
 
 
-def _on_reduced(s: Standing, event: Reduced, job: Job) -> Move_:
+def _on_reduced(s: Standing, event: Reduced, job: Job) -> Moves:
     if event.flags.nonfinite and job.nonfinite_is_error:
         return _to(s, Phase.OVER, Fail(event.flags.nonfinite))
     if event.flags.stop:  # the step is not applied: training ended before its update
@@ -567,24 +276,24 @@ def _on_reduced(s: Standing, event: Reduced, job: Job) -> Move_:
     return _to(s, Phase.APPLYING, Apply(s.applied + 1), agreed=event.flags)
 
 
-def _on_applied(s: Standing, event: Applied, job: Job) -> Move_:
+def _on_applied(s: Standing, event: Applied, job: Job) -> Moves:
     s = replace(s, applied=s.applied + 1, lineage=event.lineage, held=frozenset())
     if job.hooks:
         return _to(s, Phase.HOOKING, RunHooks(s.applied))
     return _after_hooks(replace(s, hooked=s.applied), job)
 
 
-def _on_hooked(s: Standing, event: Hooked, job: Job) -> Move_:
+def _on_hooked(s: Standing, event: Hooked, job: Job) -> Moves:
     return _after_hooks(replace(s, hooked=s.applied), job)
 
 
-def _after_hooks(s: Standing, job: Job) -> Move_:
+def _after_hooks(s: Standing, job: Job) -> Moves:
     if _save_is_due(s, job):
         return _to(s, Phase.SAVING, Save(s.applied))
     return _onward(s, job)
 
 
-def _on_saved(s: Standing, event: Saved, job: Job) -> Move_:
+def _on_saved(s: Standing, event: Saved, job: Job) -> Moves:
     return _onward(replace(s, saved=s.applied), job)
 
 
@@ -603,15 +312,15 @@ def _worth_saving(s: Standing, job: Job) -> bool:
     return job.checkpoints and s.applied > s.saved and s.lineage != ""
 
 
-def _on_paused_saved(s: Standing, event: Saved, job: Job) -> Move_:
+def _on_paused_saved(s: Standing, event: Saved, job: Job) -> Moves:
     return replace(s, saved=s.applied), ()
 
 
-def _on_candidates(s: Standing, event: CandidatesSeen, job: Job) -> Move_:
+def _on_candidates(s: Standing, event: CandidatesSeen, job: Job) -> Moves:
     return _go_on(replace(s, candidates=event.candidates))
 
 
-def _on_leave_asked(s: Standing, event: LeaveAsked, job: Job) -> Move_:
+def _on_leave_asked(s: Standing, event: LeaveAsked, job: Job) -> Moves:
     s = replace(s, leaving=tuple(sorted({s.id, *event.ids})))
     return _go_on(s, *_save_while_paused(s, job))
 
@@ -640,12 +349,12 @@ def invariants(s: Standing, job: Job) -> None:
 
 # -- the table: which event means what in which phase -------------------------------------------
 
-_ANYWHERE: dict[type, Callable[..., Move_]] = {
+_ANYWHERE: dict[type, Callable[..., Moves]] = {
     CandidatesSeen: _on_candidates,
     LeaveAsked: _on_leave_asked,
     Admitted: _on_admitted,
 }
-_ROWS: dict[Phase, dict[type, Callable[..., Move_]]] = {
+_ROWS: dict[Phase, dict[type, Callable[..., Moves]]] = {
     Phase.WAITING: {Formed: _on_formed, Saved: _on_paused_saved, Interrupted: _wait},
     Phase.MEETING: {Met: _on_met, Interrupted: _wait},
     Phase.MOVING: {Moved: _on_moved, Interrupted: _wait},
@@ -658,7 +367,7 @@ _ROWS: dict[Phase, dict[type, Callable[..., Move_]]] = {
     Phase.ENDING: {Ended: _wait, Interrupted: _wait},
     Phase.OVER: {},
 }
-TABLE: dict[tuple[Phase, type], Callable[..., Move_]] = {
+TABLE: dict[tuple[Phase, type], Callable[..., Moves]] = {
     (phase, kind): handler
     for phase, row in _ROWS.items()
     for kind, handler in (row | _ANYWHERE).items()

@@ -61,6 +61,6 @@ def _blas() -> str:
 
 
 def _processor() -> str:
-    features = np._core._multiarray_umath.__cpu_features__
+    features = np._core._multiarray_umath.__cpu_features__  # type: ignore[attr-defined]
     present = " ".join(sorted(name for name, there in features.items() if there))
     return sha256(present.encode()).hexdigest()[:16]

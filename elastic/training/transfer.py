@@ -13,7 +13,8 @@ import numpy as np
 
 from elastic.checkpoint import format
 from elastic.errors import ProtocolError
-from elastic.training.core import Plan, Standing
+from elastic.training.agreement import Plan
+from elastic.training.core import Standing
 from elastic.training.state import State
 from elastic.training.steps import Steps
 from elastic.world import World

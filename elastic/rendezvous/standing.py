@@ -1,0 +1,102 @@
+"""Where an agent stands: all that its rendezvous core knows. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from elastic.control import Candidate
+from elastic.errors import ProtocolError
+from elastic.rendezvous import events as ev
+from elastic.rendezvous.record import RUNNING, Record
+from elastic.world import Member
+
+__all__ = ["Phase", "Standing", "invariants", "phase"]
+
+
+class Phase(Enum):
+    """Where an agent stands."""
+
+    STARTING = "the store has not been read yet"
+    FORMING = "there is no group: candidates gather"
+    INSIDE = "members of this agent are in the group"
+    OUTSIDE = "there is a group, without members of this agent"
+    OVER = "the job is done or has failed"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """All that an agent's core knows. `agent` tells this agent from others."""
+
+    agent: str
+    listed: bool = False
+    record: Record | None = None
+    revision: int = 0
+    revive: bool = False
+    """The job had failed and all its members are gone: it may be started again."""
+    known: dict[str, Member] = field(default_factory=dict)
+    present: dict[str, int] = field(default_factory=dict)
+    """Members whose key is there, with the revision at which it was created."""
+    dropped: tuple[str, ...] = ()
+    """The last members whose key was deleted: late news of its writing changes nothing."""
+    mine: dict[str, bool] = field(default_factory=dict)
+    """Living members of this agent; whether their key is written."""
+    exited: frozenset[str] = frozenset()
+    """Members of this agent that ended, as long as the record names them."""
+    gone: dict[str, str] = field(default_factory=dict)
+    """Members of the record that are dead, and how we know."""
+    suspects: frozenset[str] = frozenset()
+    """Members of which a probe is on its way, or that it found dead."""
+    reset: str = ""
+    resets: int = 0
+    boundary: ev.BoundaryReached | None = None
+    leaving: str = ""
+    result: dict[str, Any] | None = None
+    failure: str = ""
+    since: tuple[Record, float] | None = None
+    """The record wanted, and since when."""
+    orphaned: float | None = None
+    busy: bool = False
+    """A proposal is on its way."""
+    writing: bool = False
+    listing: bool = False
+    retry_at: float = 0.0
+    watching: bool | None = None
+    told: int = 0
+    """The newest generation that our workers know of."""
+    inside: frozenset[str] = frozenset()
+    told_candidates: tuple[Candidate, ...] = ()
+    told_over: bool = False
+    said: str = ""
+    story: tuple[str, ...] = ()
+
+
+def phase(s: Standing) -> Phase:
+    """Return where the agent stands."""
+    if not s.listed:
+        return Phase.STARTING
+    if s.record is None or s.revive:
+        return Phase.FORMING
+    if s.record.status != RUNNING:
+        return Phase.OVER
+    if not s.record.ids:
+        return Phase.FORMING
+    if any(id in s.mine or id in s.exited for id in s.record.ids):
+        return Phase.INSIDE
+    return Phase.OUTSIDE
+
+
+def invariants(s: Standing) -> None:
+    """Raise ProtocolError if a standing cannot be: checked after every step of every test."""
+    record = s.record
+    checks = [
+        (record is None or len(set(record.ids)) == len(record.ids), "an id stands twice"),
+        (not (s.mine.keys() & s.exited), "a member both lives and has exited"),
+        (record is None or s.gone.keys() <= set(record.ids), "someone outside is counted dead"),
+        (s.record is None or s.told <= s.record.generation, "workers know of a future generation"),
+        (s.boundary is None or s.record is not None, "a boundary without a group"),
+    ]
+    for holds, text in checks:
+        if not holds:
+            raise ProtocolError(f"{text}:\n  " + "\n  ".join(s.story))

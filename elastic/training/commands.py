@@ -1,0 +1,121 @@
+"""What a training core wants done. Imperatives; frozen. The shell is `loop.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from elastic.control import Candidate
+from elastic.training.agreement import Answer, Flags, Plan
+
+__all__ = [
+    "Apply",
+    "Await",
+    "Compute",
+    "End",
+    "Fail",
+    "Meet",
+    "Move",
+    "Quit",
+    "Reduce",
+    "Refuse",
+    "RunHooks",
+    "Save",
+    "Sync",
+    "Turn",
+]
+
+
+@dataclass(frozen=True)
+class Await:
+    """Wait for the next generation: Formed. Between two steps nothing else is waited for."""
+
+
+@dataclass(frozen=True)
+class Meet:
+    """Exchange answers with all members: Met, or Interrupted."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True)
+class Move:
+    """Send and receive State and results as the plan says: Moved, or Interrupted."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Sync:
+    """Call the user's `sync`: Synced, or Interrupted."""
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Run `train_step` and backward on one leaf of the step: Computed, or Interrupted."""
+
+    step: int
+    leaf: int
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """Add up the step over all members: Reduced, or Interrupted."""
+
+    step: int
+    flags: Flags
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Run `update` on the reduced gradient, advance the data: Applied. Never interrupted."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class RunHooks:
+    """Call `on_step`, and `on_epoch` at its end: Hooked, or Interrupted."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Save:
+    """Write a checkpoint, if this member writes for its host: Saved."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Tell the agent what all agreed on after this step; the record will follow."""
+
+    step: int
+    joins: tuple[Candidate, ...]
+    leaves: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class End:
+    """Compare digests with all members and tell the agent: Ended, or Interrupted."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Quit:
+    """This member has left as it was asked to."""
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """This member would compute other bits: say why and go."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Fail:
+    """A loss was nan or inf, and the user wants an error."""
+
+    places: tuple[str, ...]

@@ -1,0 +1,119 @@
+"""What happens to a training core. Nouns and participles; frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from elastic.control import Candidate
+from elastic.training.agreement import Answer, Flags
+
+__all__ = [
+    "Admitted",
+    "Applied",
+    "CandidatesSeen",
+    "Computed",
+    "Ended",
+    "Formed",
+    "Hooked",
+    "Interrupted",
+    "LeaveAsked",
+    "Met",
+    "Moved",
+    "Reduced",
+    "Saved",
+    "Synced",
+]
+
+
+@dataclass(frozen=True)
+class Formed:
+    """A generation was formed; rank -1: without this member, which has left."""
+
+    generation: int
+    ids: tuple[str, ...]
+    rank: int
+    paused: bool = False
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """This process is member `id` now. If it was another, its State is no longer the job's."""
+
+    id: str
+    min_workers: int = 1
+
+
+@dataclass(frozen=True)
+class Met:
+    """All members' answers, in rank order."""
+
+    answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """This member is level; `lineage` is the job's."""
+
+    lineage: str
+
+
+@dataclass(frozen=True)
+class Synced:
+    """`sync` has returned."""
+
+
+@dataclass(frozen=True)
+class Computed:
+    """The leaf is computed and held, unless `train_step` raised StopIteration."""
+
+    leaf: int
+    stop: bool = False
+    nonfinite: str = ""
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """The step is reduced; these are the flags of all."""
+
+    flags: Flags
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The step is applied here; `lineage` is the new one."""
+
+    lineage: str
+
+
+@dataclass(frozen=True)
+class Hooked:
+    """The hooks of the last step have returned."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The checkpoint is written, or somebody else writes it."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """All digests are equal, and the agent knows: nobody leaves before the record says done."""
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """A collective ended early: the generation is over."""
+
+
+@dataclass(frozen=True)
+class CandidatesSeen:
+    """These newcomers are ready."""
+
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True)
+class LeaveAsked:
+    """The agent wants this member to leave, and with it those that leave for the same reason."""
+
+    ids: tuple[str, ...] = ()
