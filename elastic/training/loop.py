@@ -227,7 +227,7 @@ class Loop:
             lineage = self._load()
         mover = transfer.Mover(self.state, self.steps, self.standing, self.world)
         lineage = mover.move(self.group, plan, lineage)
-        if plan.load or self.standing.id in plan.state:
+        if plan.load or mover.took_state:
             self._forget(plan)
         return lineage
 

@@ -28,6 +28,8 @@ class Mover:
     def __init__(self, state: State, steps: Steps, standing: Standing, world: World):
         self.state, self.steps = state, steps
         self.standing, self.world = standing, world
+        self.took_state = False
+        """Whether State is now what another member has sent."""
 
     def move(self, group: Any, plan: Plan, lineage: str) -> str:
         """Send, receive and load as the plan says; return the job's lineage. May raise Aborted."""
@@ -35,12 +37,9 @@ class Mover:
         if not lineage and me not in plan.state:  # the job begins with this member's State
             lineage = self.state.state_digest()
         outgoing = self._outgoing(plan, lineage)
-        sources = {each[me] for each in (plan.state, plan.result) if me in each}
-        got = group.round("move", outgoing, [self._rank(id) for id in sources])
-        if me in plan.state:
-            return self._take_state(got[self._rank(plan.state[me])])
-        if me in plan.result:
-            return self._take_result(got[self._rank(plan.result[me])], lineage)
+        sources = [self._rank(each[me]) for each in (plan.state, plan.result) if me in each]
+        for message in group.round("move", outgoing, sources).values():
+            lineage = self._take(message, lineage)
         return lineage
 
     def _rank(self, id: str) -> int:
@@ -50,6 +49,8 @@ class Mover:
         me = self.standing.id
         newcomers = [id for id, donor in plan.state.items() if donor == me]
         behind = [id for id, donor in plan.result.items() if donor == me]
+        if self.steps.last is None:  # it has this step from another: all that it can send is State
+            newcomers, behind = newcomers + behind, []
         outgoing: dict[int, list[Any]] = {}
         if newcomers:
             packed = self._pack_state(lineage)
@@ -65,8 +66,13 @@ class Mover:
         head = json.dumps({"lineage": lineage, "digest": format.tree_digest(tree)}).encode()
         return [head, header, *buffers]
 
-    def _take_state(self, message: list[Any]) -> str:
+    def _take(self, message: list[Any], lineage: str) -> str:
         head = json.loads(bytes(message[0]))
+        if "digest" in head:
+            return self._take_state(head, message)
+        return self._take_result(message, lineage)
+
+    def _take_state(self, head: dict[str, str], message: list[Any]) -> str:
         header = bytes(message[1])
         specs = format.sizes(header, sum(len(buffer) for buffer in message[2:]))
         buffers = [
@@ -77,6 +83,7 @@ class Mover:
         if format.tree_digest(tree) != head["digest"]:
             raise ProtocolError("State arrived with another digest than it was sent with")
         self.state.restore(tree)
+        self.took_state = True
         return head["lineage"]
 
     def _take_result(self, message: list[Any], lineage: str) -> str:
