@@ -275,9 +275,10 @@ class SimulatedAgent:
         self.rendezvous.then(self._ask_to_leave)
 
     def _ask_to_leave(self) -> None:
+        together = tuple(seat.member for seat in self._living() if seat.inside)
         for seat in self._living():
             if seat.inside:
-                seat.say(control.LeaveRequest(self.leaving))
+                seat.say(control.LeaveRequest(self.leaving, together))
             else:
                 self.kill(seat, "its agent leaves")
         if not self.seats:

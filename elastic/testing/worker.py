@@ -149,7 +149,7 @@ class SimulatedWorker:
     def story(self) -> str:
         """Return how it came here."""
         lines = [f"{self.address} is {self.id}, step {self.training.applied}, doing {self.doing}"]
-        lines += [f"  {line}" for line in self.training.story[-12:]]
+        lines += [f"  {phase.name} {event}" for phase, event in self.training.story[-12:]]
         lines += [f"  mailbox {phase.value}: {event}" for phase, event in self.mail.story[-6:]]
         return "\n".join(lines)
 
@@ -213,7 +213,7 @@ class SimulatedWorker:
         elif isinstance(message, control.Candidates):
             self._decide(core.CandidatesSeen(message.candidates))
         elif isinstance(message, control.LeaveRequest):
-            self._decide(core.LeaveAsked())
+            self._decide(core.LeaveAsked(message.ids))
         else:
             raise AssertionError(f"{self.address} was told {message}")
 
@@ -473,7 +473,7 @@ class SimulatedWorker:
             assert len(set(states)) == 1, f"the members' bits have drifted apart: {states}"
             result = {"steps": command.step, "digest": self.state}
             self.tell(control.Finished(self.training.generation, result))
-            self._done(core.Interrupted())  # nobody leaves before the record says done (M10)
+            self._done(core.Ended())  # nobody leaves before the record says done (M10)
 
         self._gather(self.state, compared)
 

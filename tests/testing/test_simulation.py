@@ -1,0 +1,107 @@
+"""The simulation itself: it repeats, it says what it saw, and it notices a broken promise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from elastic.testing import (
+    Failed,
+    Fault,
+    Scenario,
+    Shape,
+    Simulation,
+    ToyJob,
+    cluster,
+    draw_scenario,
+    judge,
+    simulation,
+    worker,
+)
+from elastic.testing.faults import KINDS
+
+
+def trace(seed: int) -> list[str]:
+    run = Simulation(draw_scenario(seed))
+    run.run()
+    return run.around.trace
+
+
+def test_the_same_seed_gives_the_same_trace():
+    assert trace(9) == trace(9)
+    assert trace(9) != trace(10)
+
+
+def test_the_same_seed_gives_the_same_trace_in_another_process():
+    """No order of a set or of a hash may reach a command."""
+    code = f"import sys; sys.path.insert(0, {os.getcwd()!r})\n"
+    code += "from elastic.testing.simulation import simulate\n"
+    code += "print(hash('x')); print('\\n'.join(simulate(9).around.trace))"
+    texts = []
+    for hash_seed in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=True,
+        )
+        texts.append(done.stdout.splitlines())
+    assert texts[0][0] != texts[1][0]
+    assert texts[0][1:] == texts[1][1:]
+
+
+def test_a_broken_promise_is_told_with_seed_trace_and_stories(monkeypatch):
+    monkeypatch.setattr(worker, "combine", lambda flags: worker.core.Flags(stop=True))
+    with pytest.raises(Failed, match=r"(?s)^seed 9: Unjust.*the job ends with.*record   2 done"):
+        trace(9)
+
+
+@pytest.mark.parametrize(
+    ("broken", "text"),
+    [
+        (lambda self, state, step, leaf: f"{id(self)} {leaf}", "the job ends with"),
+        (lambda self, state, step, leaf: os.urandom(4).hex(), "the job ends with|two results"),
+    ],
+)
+def test_other_bits_are_noticed(monkeypatch, broken, text):
+    scenario = draw_scenario(9)
+    expected = scenario.job.undisturbed()
+    monkeypatch.setattr(ToyJob, "gradient", broken)
+    monkeypatch.setattr(ToyJob, "undisturbed", lambda self: expected)
+    with pytest.raises(Failed, match=text):
+        Simulation(scenario).run()
+
+
+def test_a_stuck_worker_is_noticed(monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE_S", 20.0)
+    monkeypatch.setattr(worker.SimulatedWorker, "_do_sync", lambda self, command: None)
+    with pytest.raises(Failed, match="somebody is still stuck"):
+        Simulation(Scenario(1, ToyJob(1), Shape())).run()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_fault_strikes(kind):
+    run = Simulation(Scenario(3, ToyJob(3), Shape(hosts=3), (Fault(1.2, kind, 1),)))
+    assert isinstance(run.run(), judge.Judge)
+    lines = run.around.trace
+    i = next(i for i, line in enumerate(lines) if line.endswith(f"fault    {kind}"))
+    told = ("is killed", "crashes", "starts", "leaves", "broke")
+    assert any(word in line for line in lines[i + 1 : i + 12] for word in told)
+
+
+def test_main_runs_seeds_and_prints_a_summary(capsys):
+    assert simulation.main(["--seeds", "9:11"]) == 0
+    assert "2 jobs, " in capsys.readouterr().out
+
+
+def test_main_prints_the_first_failure_whole(capsys, monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE_S", 0.1)
+    assert simulation.main(["--seeds", "9"]) == 1
+    out = capsys.readouterr().out
+    assert "seed 9: " in out
+    assert "failed: [9]" in out
