@@ -53,16 +53,18 @@ def make_options(
     _check_callables({"train_step": train_step, "update": update, **hooks})
     if not isinstance(state, State):
         raise ConfigError(f"train expects an elastic.State, got {type(state).__name__}")
+    _check_untrained(state)
     _one_of("nonfinite", nonfinite, ("warn", "error"))
     loader = find_loader(state)
     loader.check_elastic()
     per_epoch = loader.steps_per_epoch
-    for name, value in {
-        "checkpoint_every": checkpoint_every,
-        "checkpoint_keep": checkpoint_keep,
-    }.items():
-        if value is not None and value < 1:
-            raise ConfigError(f"{name} expects at least 1, got {value}")
+    _check_whole("checkpoint_every", checkpoint_every)
+    _check_whole("checkpoint_keep", checkpoint_keep)
+    if update is not None and scheduler_every is not None:
+        raise ConfigError(
+            "scheduler_every is for the default update, got an update= too: step the scheduler in "
+            "it, and leave scheduler_every out"
+        )
     return Options(
         state,
         loader,
@@ -91,6 +93,19 @@ def _check_callables(functions: dict[str, Any]) -> None:
             raise ConfigError(f"{name} expects a function, got {type(function).__name__}")
 
 
+def _check_untrained(state: State) -> None:
+    if state.step:
+        raise ConfigError(
+            f"train expects a State that no training has begun with, got one of step {state.step}; "
+            "make a new State of the same parts"
+        )
+
+
+def _check_whole(name: str, value: Any) -> None:
+    if value is not None and (type(value) is not int or value < 1):
+        raise ConfigError(f"{name} expects a whole number of at least 1, got {value!r}")
+
+
 def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ConfigError(f"{name} expects one of {', '.join(map(repr, choices))}, got {value!r}")
@@ -99,10 +114,9 @@ def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
 def _total_steps(epochs: int | None, steps: int | None, per_epoch: int) -> int:
     if (epochs is None) == (steps is None):
         raise ConfigError("train expects either epochs= or steps=, so that all know the end")
-    total = steps if steps is not None else (epochs or 0) * per_epoch
-    if total < 1:
-        raise ConfigError(f"train expects at least one step, got epochs={epochs}, steps={steps}")
-    return total
+    _check_whole("epochs", epochs)
+    _check_whole("steps", steps)
+    return steps if steps is not None else (epochs or 0) * per_epoch
 
 
 def find_loader(state: State) -> DataLoader:
