@@ -62,6 +62,7 @@ class Loop:
         self._marks = RecoveryMarks()
         self._ended: Result | None = None
         self._result: Result | None = None
+        self._has_said_idle = False
         self._opening = "open"
         """How its evidence begins next: 'open', 'resume', or '' while steps follow each other."""
 
@@ -225,11 +226,20 @@ class Loop:
             self.checkpoints.set_aside()  # --fresh: the job begins, and an older one's would win
         if plan.load == self.standing.id:
             lineage = self._load()
+        self._check_beginning(plan, lineage)
         mover = transfer.Mover(self.state, self.steps, self.standing, self.world)
         lineage = mover.move(self.group, plan, lineage)
         if plan.load or mover.took_state:
             self._forget(plan)
         return lineage
+
+    def _check_beginning(self, plan: core.Plan, lineage: str) -> None:
+        """Refuse to begin a job with State of another: ours, from before we were outside (M6)."""
+        if not lineage and self.standing.id not in plan.state and self.state.step:
+            raise ProtocolError(
+                f"a job begins with a State of step 0, this worker's is of step {self.state.step}; "
+                "a new process begins with its own or a checkpoint"
+            )
 
     def _forget(self, plan: core.Plan) -> None:
         """State is another's now: what this process did before is no part of the job (M6)."""
@@ -247,6 +257,7 @@ class Loop:
 
     def _do_sync(self, _: core.Sync) -> core.Synced:
         self._open_audit()
+        self._say_who_is_idle()
         if self.options.sync is not None:
             self._call_hook("sync", self.options.sync, self.state, self.world)
         self._marks.synced(monotonic())
@@ -264,6 +275,16 @@ class Loop:
             self._commit({self._opening: step, "lineage": lineage})
         self._opening = ""
 
+    def _say_who_is_idle(self) -> None:
+        """Say once that more members than leaves bring no speed (S6)."""
+        size, leaves = self.world.size, self.options.loader.micro_batches
+        if size > leaves and self.world.rank == 0 and not self._has_said_idle:
+            self._has_said_idle = True
+            _say(
+                f"{size} workers share {leaves} micro-batches a step: {size - leaves} compute "
+                "nothing and only keep State warm; raise micro_batches=, or start fewer"
+            )
+
     # -- a step --------------------------------------------------------------------------------
 
     def _do_compute(self, command: core.Compute) -> Any:
@@ -280,7 +301,9 @@ class Loop:
 
     def _do_reduce(self, command: core.Reduce) -> core.Reduced:
         lineage = self.standing.lineage
-        return core.Reduced(self.steps.reduce(self.group, command.step, lineage, command.flags))
+        with _placed(f"reduction of step {command.step}"):
+            flags = self.steps.reduce(self.group, command.step, lineage, command.flags)
+        return core.Reduced(flags)
 
     def _do_apply(self, command: core.Apply) -> core.Applied:
         result = self.steps.reduced

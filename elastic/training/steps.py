@@ -19,7 +19,7 @@ from elastic import audit
 from elastic.audit import Announcement, Leaf
 from elastic.collectives.partial import Forest, Partial
 from elastic.data import DataLoader
-from elastic.errors import ConfigError, ProtocolError
+from elastic.errors import ConfigError, DataError, ProtocolError
 from elastic.training import randomness
 from elastic.training.agreement import Flags, combine
 from elastic.training.events import Computed
@@ -187,13 +187,17 @@ class Steps:
 
     def _check(self, headers: list[Header], mine: Header) -> None:
         for rank, header in enumerate(headers):
-            for name in ("step", "lineage", "order"):
-                if getattr(header, name) != getattr(mine, name):
-                    raise ProtocolError(
-                        f"in step {mine.step} rank {rank} has another {name}: "
-                        f"{getattr(header, name)!r} instead of {getattr(mine, name)!r}; "
-                        "is the dataset or its sampler another one there?"
-                    )
+            if (header.step, header.lineage) != (mine.step, mine.lineage):
+                raise ProtocolError(
+                    f"rank {rank} reduces step {header.step} of {header.lineage}, "
+                    f"this one step {mine.step} of {mine.lineage}"
+                )
+            if header.order != mine.order:
+                raise DataError(
+                    f"all members expect one order of the data, rank {rank} has drawn another in "
+                    f"step {mine.step}; make the sampler draw from the generators that training "
+                    "seeds, or a function of the epoch"
+                )
 
     def _check_complete(self, step: int, leaves: list[LeafRecord], flags: Flags) -> None:
         found = [record.leaf for record in leaves]
