@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 PATIENCE_S = 90.0
 
 
-@dataclass
+@dataclass(eq=False)
 class Agent:
     """One running `elastic-run` and the evidence that it writes."""
 

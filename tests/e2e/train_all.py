@@ -36,6 +36,7 @@ options.add_argument("--nonfinite", default="warn")
 options.add_argument("--poison-at", type=int, help="the step whose loss becomes nan")
 options.add_argument("--write-in-step", action="store_true")
 options.add_argument("--unsavable", action="store_true")
+options.add_argument("--pace", type=float, default=0.0, help="seconds to dwell in each place")
 options.add_argument("--trace", type=Path, help="a folder: what each process computed")
 args = options.parse_args()
 
@@ -44,6 +45,7 @@ RANK = 0
 
 def at(place, step):
     """Do to this process whatever the test wants here."""
+    time.sleep(args.pace)
     for each in args.hold:
         when, _, path = each.partition(":")
         while place == "train_step" and step == int(when) and not os.path.exists(path):
