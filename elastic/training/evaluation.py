@@ -11,6 +11,7 @@ from elastic.collectives.plan import deal
 from elastic.data import DataLoader
 from elastic.errors import ConfigError
 from elastic.tensor import no_grad
+from elastic.training import randomness
 from elastic.training.groups import current_group
 from elastic.training.metrics import as_float, weighted_mean
 from elastic.training.state import State
@@ -26,9 +27,9 @@ def evaluate(
     """Return the means of the metrics that `fn(state, batch)` returns, over all batches.
 
     Inside `sync`, `on_step` and `on_epoch` the members share the batches, and all get the result;
-    elsewhere each evaluates alone. A batch counts by its number of samples, and the means are
-    added in canonical order: the same bits for any number of members. Modules are in evaluation
-    mode meanwhile, and no gradient is recorded.
+    elsewhere each evaluates alone. A batch counts by its number of samples, the means are added in
+    canonical order, and random numbers depend on the step and the batch alone: the same bits for
+    any number of members. Modules are in evaluation mode meanwhile, and no gradient is recorded.
 
     Raises:
         ConfigError: `fn` returned something other than a dict of numbers.
@@ -36,7 +37,7 @@ def evaluate(
     group = current_group()
     batches = loader.batch_indices()
     size, rank = (group.size, group.rank) if group is not None else (1, 0)
-    with no_grad(), _evaluation_mode(state):
+    with no_grad(), _evaluation_mode(state), randomness.restored():
         mine = [_one(state, fn, loader, i, batches[i]) for i in deal(len(batches), size)[rank]]
     if group is None:
         gathered = [mine]
@@ -66,6 +67,7 @@ def _one(
     position: int,
     indices: tuple[int, ...],
 ) -> tuple[int, float, dict[str, float]]:
+    randomness.seed_sample(loader.seed or 0, state.step, position)
     metrics = fn(state, loader.collate(indices))
     if not isinstance(metrics, Mapping):
         raise ConfigError(
