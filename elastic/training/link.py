@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from elastic.control import Admission, Boundary, Finished, Group, JobDone, JobFailed, Ready
+from elastic.errors import ConfigError
 from elastic.telemetry.channel import Channel, ChannelClosed, channel_to_agent
 from elastic.world import Member
 
@@ -111,6 +112,22 @@ class AloneLink:
 
 
 def link_to_agent() -> Link:
-    """Return the link to this process's agent, or to nobody if no agent started it."""
+    """Return the link to this process's agent, or to nobody if no agent started it.
+
+    Raises:
+        ConfigError: this process has had its one link to the agent.
+    """
     channel = channel_to_agent()
-    return AgentLink(channel) if channel is not None else AloneLink()
+    if channel is None:
+        return AloneLink()
+    if channel in _taken:
+        raise ConfigError(
+            "elastic.train runs once in a process of elastic-run, whose job is over with it; got "
+            "a second call: train on in another script with an --rdzv-id of its own"
+        )
+    _taken.append(channel)
+    return AgentLink(channel)
+
+
+_taken: list[Channel] = []
+"""Channels with a link, which reads all that comes: a second one would wait for ever."""
