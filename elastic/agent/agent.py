@@ -78,7 +78,11 @@ class Agent:
         self._early: list[Worker] | None = []
         """The first workers become members together; None once they have."""
         self._owed: list[tuple[int, float]] = []
-        """Local ranks to start again, and not before when; it waits for the survivors (S10)."""
+        """Local ranks to start again, and not before when."""
+        self._applied: dict[Worker, int] = {}
+        """The step that each worker said last."""
+        self._lost_in, self._trained_in = -1, 0
+        """In which generations a member of this agent was lost last, and has applied a step last."""
         self._restarts = Restarts()
         self._first_sign = 0.0
         self._root_cause = ""
@@ -197,11 +201,16 @@ class Agent:
         self._timers = [timer for timer in self._timers if timer[0] > now]
         for _, action in due:
             action()
-        wait_s = min((t for t, _ in self._timers), default=now + 1.0) - monotonic()
+        self._pay(now)
+        wait_s = min([now + 1.0, *self._alarms()]) - monotonic()
         for key, _ in self.selector.select(max(0.0, wait_s)):
             key.data()
         while self._inbox:
             self._take(self._inbox.popleft())
+
+    def _alarms(self) -> list[float]:
+        owed = [t for _, t in self._owed] if self._may_start() else []
+        return [t for t, _ in self._timers] + owed
 
     def _at(self, t: float, action: Callable[[], None]) -> None:
         self._timers.append((t, action))
@@ -301,8 +310,16 @@ class Agent:
 
     def _on_committed(self, worker: Worker, message: control.Committed) -> None:
         self.evidence.observe(message, **self._who(worker))
-        self._restarts = after_success(self._restarts, worker.local_rank)
-        self._pay(monotonic())
+        if self._is_applied(worker, message):
+            self._trained_in = self._group.generation
+            self._restarts = after_success(self._restarts, worker.local_rank)
+
+    def _is_applied(self, worker: Worker, message: control.Committed) -> bool:
+        """Whether it tells of a new step: a line may also open the audit, or be said again."""
+        opens = message.line is not None and "step" not in message.line
+        before = self._applied.get(worker, -1)
+        self._applied[worker] = message.step
+        return message.step > before and not opens
 
     def _on_event(self, worker: Worker, message: control.Event) -> None:
         self.evidence.observe(message, **self._who(worker))
@@ -330,8 +347,10 @@ class Agent:
         self.evidence.event("exit", **self._who(worker), reason=str(worker.exit))
         id = self._ids.pop(worker, "")
         self._addresses.pop(worker, None)
+        self._applied.pop(worker, None)
         if id:
             if id in self._grouped:
+                self._lost_in = self._group.generation
                 self._first_sign = min(self._first_sign or worker.exit.t, worker.exit.t)
             self.rendezvous.post(ev.WorkerExited(id, str(worker.exit)))
         if self._early is not None:
@@ -359,22 +378,24 @@ class Agent:
             self._failed = True
             return
         self._owed.append((local_rank, monotonic() + verdict.delay_s))
-        if not self._survivors():
-            self._at(monotonic() + verdict.delay_s, lambda: self._pay(monotonic()))
+
+    def _may_start(self) -> bool:
+        """A starting interpreter takes a core: not before the survivors' first step (S10)."""
+        return self._trained_in > self._lost_in or not self._survivors()
 
     def _survivors(self) -> int:
-        """Members of this agent that train now: a starting interpreter would take their core."""
+        """Members of this agent that train now."""
         enough = self._group.size >= self.settings.min_workers
         return len(self._grouped & set(self._ids.values())) if enough else 0
 
     def _pay(self, now: float) -> None:
-        """Start again whoever is owed it and due; the rest at their time."""
+        """Start again whoever is owed it and due."""
+        if not self._may_start():
+            return
         due = [rank for rank, t in self._owed if t <= now]
         self._owed = [(rank, t) for rank, t in self._owed if t > now]
         for rank in due:
             self._spawn(rank)
-        for _, t in self._owed:
-            self._at(t, lambda: self._pay(monotonic()))
 
     def _send(self, worker: Worker, message: Any) -> None:
         with suppress(ChannelClosed):  # its exit is on its way to us
@@ -406,8 +427,6 @@ class Agent:
             worker.log.rank = record.ids.index(id) if id in record.ids else None
             self._send(worker, group)
         self.evidence.grouped(group)
-        if not self._survivors():
-            self._pay(now)
 
     def _on_candidates(self, told: do.TellCandidates) -> None:
         for worker in self._members(tuple(self._grouped)):
