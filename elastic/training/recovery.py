@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from elastic.control import Group
 from elastic.telemetry.recovery import Marks, Recovery
 
@@ -23,7 +25,7 @@ class RecoveryMarks:
     def formed(self, group: Group, now: float) -> None:
         """A generation was told; losses that follow each other are one recovery."""
         if group.lost:
-            self._group = self._group or group
+            self._group = _merged(self._group, group) if self._group else group
             self._told = now
         elif self._group is None:
             self._aborted = 0.0
@@ -42,3 +44,8 @@ class RecoveryMarks:
         decided = group.decided or max(aborted, lost)
         marks = Marks(lost, decided, self._told, self._synced, now)
         return Recovery.of(step, group.cause, group.lost, marks)
+
+
+def _merged(first: Group, then: Group) -> Group:
+    cause = f"{first.cause}; {then.cause}"
+    return replace(first, lost=(*first.lost, *then.lost), cause=cause)
