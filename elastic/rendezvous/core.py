@@ -250,7 +250,7 @@ def _probe(s: Standing, id: str, by: str) -> Move:
 
 def _reconcile(s: Standing, now: float, cfg: Settings) -> Move:
     commands: Commands = ()
-    for act in (_write_keys, _watch, _note_orphans, _tell, _propose, _say):
+    for act in (_watch, _note_orphans, _tell, _write_keys, _propose, _say):
         s, more = act(s, now, cfg)
         commands += more
     return s, commands

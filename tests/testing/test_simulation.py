@@ -100,7 +100,8 @@ def test_main_runs_seeds_and_prints_a_summary(capsys):
 
 
 def test_main_prints_the_first_failure_whole(capsys, monkeypatch):
-    monkeypatch.setattr(cluster, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(cluster, "PATIENCE_S", 5.0)
+    monkeypatch.setattr(worker.SimulatedWorker, "_do_sync", lambda self, command: None)
     assert simulation.main(["--seeds", "9"]) == 1
     out = capsys.readouterr().out
     assert "seed 9: " in out
