@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -103,7 +104,8 @@ class AuditFile:
                 self._file.flush()
             except OSError as error:
                 self._say(f"the audit is no longer written: {error}")
-                self.close()
+                with suppress(OSError):  # what it still holds fits no more than before
+                    self.close()
 
     def verdict(self) -> str:
         """Return what the lines prove: 'ok', what is wrong, or nothing if there are none.
@@ -111,7 +113,10 @@ class AuditFile:
         A file is read again from its beginning, with what earlier agents left in it.
         """
         if self._path is not None:
-            return audit.verify(self._path).verdict
+            try:
+                return audit.verify(self._path).verdict
+            except OSError as error:
+                self._say(f"the audit cannot be read again: {error}")
         return self._verifier.verdict() if self._any else ""
 
     def close(self) -> None:
