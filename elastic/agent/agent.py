@@ -26,7 +26,7 @@ from elastic.agent.logs import Console, Logs
 from elastic.agent.ping import PingServer, probe
 from elastic.agent.restart import RestartPolicy, Restarts, after_exit, after_success
 from elastic.agent.settings import AgentSettings
-from elastic.agent.supervisor import Supervisor, Worker
+from elastic.agent.supervisor import Exit, Supervisor, Worker
 from elastic.clock import monotonic
 from elastic.errors import ConfigError, StoreUnavailable
 from elastic.rendezvous import commands as do
@@ -82,11 +82,13 @@ class Agent:
         self._applied: dict[Worker, int] = {}
         """The step that each worker said last."""
         self._lost_in, self._trained_in = -1, 0
-        """In which generations a member of this agent was lost last, and has applied a step last."""
+        """In which generations a member of this agent was lost last, and applied a step last."""
         self._restarts = Restarts()
         self._first_sign = 0.0
         self._root_cause = ""
         self._failed = False
+        self._failed_after = False
+        """A worker failed after the job was done: its script does more than train."""
         self._over: do.TellOver | None = None
         self._signal = 0
         self._wake, self._waker = socket.socketpair()
@@ -100,10 +102,10 @@ class Agent:
         ping = PingServer(self.settings.bind, self.settings.token, self._answer)
         self._stack.callback(ping.close)
         self.rendezvous = self._join(store, ping.address)
+        self._stack.callback(self.rendezvous.close)
         over = self._job_over_already()
         if over is not None:
             return over
-        self._stack.callback(self.rendezvous.close)
         logs = Logs(self.console, self.settings.log_dir)
         self._stack.callback(logs.close)
         self.supervisor = Supervisor(
@@ -182,7 +184,7 @@ class Agent:
             self.console.err(f"elastic-run: the audit fails: {verdict}")
             return EXIT_FAILED
         if self._over is not None and self._over.result is not None:
-            return EXIT_DONE
+            return EXIT_FAILED if self._failed_after else EXIT_DONE
         if self._signal:
             return 128 + self._signal
         if self._over is not None or self._failed:
@@ -277,6 +279,10 @@ class Agent:
             self._admit(living)
 
     def _admit(self, workers: list[Worker]) -> None:
+        if self._signal:  # they would join again what they were asked to leave (P2)
+            for worker in workers:
+                worker.kill("its agent leaves, and it was in no group")
+            return
         members = []
         for worker in workers:
             id = f"{secrets.token_hex(4)}-{worker.local_rank}"
@@ -357,6 +363,13 @@ class Agent:
             self._admit_first()
         if self._over is None and not self._signal and worker.exit.code != control.EXIT_DONE:
             self._on_death(worker)
+        elif self._over is not None and self._over.result is not None:
+            self._on_late_exit(worker.exit)
+
+    def _on_late_exit(self, exit: Exit) -> None:
+        if exit.code != control.EXIT_DONE and not exit.killed_because:
+            self._failed_after = True
+            self.console.err(f"elastic-run: the job is done, but after it a worker {exit}")
 
     def _on_death(self, worker: Worker) -> None:
         assert worker.exit is not None
