@@ -309,7 +309,8 @@ def _save_is_due(s: Standing, job: Job) -> bool:
 
 
 def _worth_saving(s: Standing, job: Job) -> bool:
-    return job.checkpoints and s.applied > s.saved and s.lineage != ""
+    """Not between a step and its hooks: who loads a checkpoint does not run them again."""
+    return job.checkpoints and s.saved < s.applied == s.hooked and s.lineage != ""
 
 
 def _on_paused_saved(s: Standing, event: Saved, job: Job) -> Moves:
@@ -352,10 +353,14 @@ def invariants(s: Standing, job: Job) -> None:
 _ANYWHERE: dict[type, Callable[..., Moves]] = {
     CandidatesSeen: _on_candidates,
     LeaveAsked: _on_leave_asked,
-    Admitted: _on_admitted,
 }
 _ROWS: dict[Phase, dict[type, Callable[..., Moves]]] = {
-    Phase.WAITING: {Formed: _on_formed, Saved: _on_paused_saved, Interrupted: _wait},
+    Phase.WAITING: {
+        Admitted: _on_admitted,  # only here: an Applied to come would make State the job's again
+        Formed: _on_formed,
+        Saved: _on_paused_saved,
+        Interrupted: _wait,
+    },
     Phase.MEETING: {Met: _on_met, Interrupted: _wait},
     Phase.MOVING: {Moved: _on_moved, Interrupted: _wait},
     Phase.SYNCING: {Synced: _on_synced, Interrupted: _wait},
