@@ -14,9 +14,10 @@ from elastic.rendezvous.service import RELIST_S, Rendezvous, Site
 from elastic.rendezvous.settings import Settings
 from elastic.rendezvous.standing import invariants
 from elastic.testing.clock import Lane
+from elastic.testing.payloads import Checkpoint
 from elastic.testing.store import FarStore, Troubles
 from elastic.testing.surroundings import Surroundings
-from elastic.testing.worker import Checkpoint, SimulatedWorker
+from elastic.testing.worker import SimulatedWorker
 from elastic.world import Member
 
 __all__ = ["SimulatedAgent", "SimulatedRendezvous"]

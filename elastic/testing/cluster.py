@@ -14,9 +14,9 @@ from elastic.rendezvous.record import RUNNING, Keys
 from elastic.testing.agent import JOB, SimulatedAgent
 from elastic.testing.faults import Fault
 from elastic.testing.judge import Judge, Unjust
+from elastic.testing.payloads import Checkpoint
 from elastic.testing.scenario import Scenario
 from elastic.testing.surroundings import Surroundings
-from elastic.testing.worker import Checkpoint
 
 __all__ = ["Failed", "Simulation"]
 

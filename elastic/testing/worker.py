@@ -13,52 +13,13 @@ from typing import Any
 
 from elastic import audit, control
 from elastic.collectives import core as mailbox
+from elastic.testing.payloads import Checkpoint, Message, Result, Share
 from elastic.testing.surroundings import Surroundings
 from elastic.testing.toy import digest
 from elastic.training import core
 from elastic.training.agreement import combine
 
-__all__ = ["Checkpoint", "Result", "SimulatedWorker"]
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """What is on a host's disk."""
-
-    step: int
-    generation: int
-    lineage: str
-    state: str
-
-
-@dataclass(frozen=True)
-class Result:
-    """A reduced step: all that `update` and the audit need (S3)."""
-
-    step: int
-    total: str
-    leaves: tuple[audit.Leaf, ...]
-
-
-@dataclass(frozen=True)
-class Share:
-    """What a member brings to a reduction."""
-
-    step: int
-    lineage: str
-    flags: core.Flags
-    sums: dict[tuple[int, int], str]
-    leaves: tuple[tuple[int, tuple[int, ...]], ...]
-
-
-@dataclass
-class Message:
-    """One payload on its way."""
-
-    generation: int
-    source: str
-    key: mailbox.Key
-    payload: Any
+__all__ = ["SimulatedWorker"]
 
 
 @dataclass
@@ -310,33 +271,29 @@ class SimulatedWorker:
         self._gather(command.answer, lambda answers: self._done(core.Met(answers)))
 
     def _do_move(self, command: core.Move) -> None:
-        plan, lineage = command.plan, command.plan.lineage
+        plan, lineage, state = command.plan, command.plan.lineage, self.state
         if plan.rerun and self.training.lineage and self.before_hooks[0] == plan.top:
-            self.state = self.before_hooks[1]  # hooks of which some were aborted begin again
+            state = self.before_hooks[1]  # hooks of which some were aborted begin again
         if plan.load == self.id:
             assert self.offered is not None
-            lineage, self.state = self.offered.lineage, self.offered.state
-            self._forget()
+            lineage, state = self.offered.lineage, self.offered.state
         elif not lineage and self.id not in plan.state:
-            lineage = digest(self.state)
+            lineage = digest(state)
         outgoing: dict[str, Any] = {}
-        for id, donor in plan.state.items():
-            if donor == self.id:
-                outgoing[id] = (lineage, self.state)
-        for id, donor in plan.result.items():
-            if donor == self.id:
-                outgoing[id] = self.last
+        outgoing |= {id: (lineage, state) for id, by in plan.state.items() if by == self.id}
+        outgoing |= {id: self.last for id, by in plan.result.items() if by == self.id}
         sources = tuple(each[self.id] for each in (plan.state, plan.result) if self.id in each)
-        self._round(outgoing, sources, lambda got: self._moved(plan, lineage, got))
+        self._round(outgoing, sources, lambda got: self._moved(plan, lineage, state, got))
 
-    def _moved(self, plan: core.Plan, lineage: str, got: dict[str, Any]) -> None:
+    def _moved(self, plan: core.Plan, lineage: str, state: str, got: dict[str, Any]) -> None:
+        self.state = state  # not before: an aborted move must leave everything as it was
+        if plan.load == self.id:
+            self._forget()
         if self.id in plan.state:
             lineage, self.state = got[plan.state[self.id]]
             self._forget()
         elif self.id in plan.result:
-            result = got[plan.result[self.id]]
-            assert result.step == self.training.applied + 1
-            self._apply(result)
+            self._apply(got[plan.result[self.id]])
             assert self.last_line is not None
             assert self.last_line["lineage"] == lineage
         self._done(core.Moved(lineage))
