@@ -210,7 +210,7 @@ def test_a_full_disk_costs_checkpoints_not_training(jobs: Jobs, tmp_path: Path) 
         subprocess.run(["umount", str(small)], check=True)
 
 
-def test_another_script_is_refused(jobs: Jobs, etcd: EtcdServer, tmp_path: Path) -> None:
+def test_another_script_is_refused(etcd: EtcdServer, jobs: Jobs, tmp_path: Path) -> None:
     """B6: who would compute other bits is refused with both sides named; the group goes on."""
     hold = f"--hold=20:{tmp_path}/go"
     first = jobs.start("--nproc-per-node=2", args=(hold,), store=etcd.endpoint)
@@ -226,7 +226,7 @@ def test_another_script_is_refused(jobs: Jobs, etcd: EtcdServer, tmp_path: Path)
     assert first.report["audit"] == "ok"
 
 
-def test_a_wrong_token_is_refused(jobs: Jobs, etcd: EtcdServer) -> None:
+def test_a_wrong_token_is_refused(etcd: EtcdServer, jobs: Jobs) -> None:
     """P3: the store holds an HMAC of the token; another one does not join."""
     first = jobs.start("--nproc-per-node=1", args=("--epochs=2000",), store=etcd.endpoint)
     first.wait_for_step(2)

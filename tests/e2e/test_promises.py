@@ -25,7 +25,7 @@ def requests(endpoint: str) -> dict[str, float]:
     return {name: float(count) for name, count in re.findall(pattern, text, re.M)}
 
 
-def test_a_step_makes_no_call_to_the_store(jobs: Jobs, etcd: EtcdServer) -> None:
+def test_a_step_makes_no_call_to_the_store(etcd: EtcdServer, jobs: Jobs) -> None:
     """Design, promise 4: 1,000 steps leave etcd's counters as they were.
 
     All but the keep-alives of one lease, and a safety re-list each ten seconds.
@@ -41,7 +41,7 @@ def test_a_step_makes_no_call_to_the_store(jobs: Jobs, etcd: EtcdServer) -> None
         assert count - before.get(name, 0) <= allowed.get(name, 0), name
 
 
-def test_training_goes_on_while_the_store_is_down(jobs: Jobs, etcd: EtcdServer) -> None:
+def test_training_goes_on_while_the_store_is_down(etcd: EtcdServer, jobs: Jobs) -> None:
     """Design, promise 4: ten steps while etcd is stopped; afterwards the job ends as ever."""
     agent = jobs.start("--nproc-per-node=2", args=("--epochs=30",), store=etcd.endpoint)
     at = agent.wait_for_step(30)["step"]
@@ -79,7 +79,7 @@ def test_ctrl_c_twice_means_now(jobs: Jobs, tmp_path: Path) -> None:
     assert agent.wait() == 130, agent.output
 
 
-def test_a_late_comer_to_a_done_job_is_told(jobs: Jobs, etcd: EtcdServer) -> None:
+def test_a_late_comer_to_a_done_job_is_told(etcd: EtcdServer, jobs: Jobs) -> None:
     """M10: steps and digest are in the record; only --fresh starts anew."""
     args = ("--epochs=2",)
     first = jobs.start("--nproc-per-node=1", args=args, store=etcd.endpoint)
@@ -94,7 +94,7 @@ def test_a_late_comer_to_a_done_job_is_told(jobs: Jobs, etcd: EtcdServer) -> Non
     assert anew.all("start")
 
 
-def test_spares_wait_for_a_seat(jobs: Jobs, etcd: EtcdServer, tmp_path: Path) -> None:
+def test_spares_wait_for_a_seat(etcd: EtcdServer, jobs: Jobs, tmp_path: Path) -> None:
     """M4: above the maximum workers wait, and say so; a seat that falls free is taken."""
     flags = ("--nproc-per-node=2", "--max-workers=2", "--max-restarts=0")
     args = (f"--hold=15:{tmp_path}/go", "--epochs=40", f"--die=update:15:1:{tmp_path}/died")
@@ -110,7 +110,7 @@ def test_spares_wait_for_a_seat(jobs: Jobs, etcd: EtcdServer, tmp_path: Path) ->
     assert spare.wait() == 0, spare.output
 
 
-def test_below_the_minimum_all_wait(jobs: Jobs, etcd: EtcdServer, tmp_path: Path) -> None:
+def test_below_the_minimum_all_wait(etcd: EtcdServer, jobs: Jobs, tmp_path: Path) -> None:
     """M4: fewer than the minimum keep State and wait; more come, and the same step goes on."""
     flags = ("--nproc-per-node=2", "--min-workers=2", "--max-restarts=0")
     args = ("--epochs=10", f"--die=train_step:15:1:{tmp_path}/died")

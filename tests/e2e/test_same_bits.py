@@ -123,7 +123,7 @@ def test_a_newcomer_takes_the_place_of_the_dead(
 
 
 def test_two_grow_to_four(
-    jobs: Jobs, undisturbed: Undisturbed, etcd: EtcdServer, tmp_path: Path
+    etcd: EtcdServer, jobs: Jobs, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
     """S4, S9: a second agent joins a job that trains; nothing is aborted for it."""
     hold = f"--hold=30:{tmp_path}/go"
@@ -142,7 +142,7 @@ def test_two_grow_to_four(
 
 
 def test_four_shrink_to_two_by_sigterm(
-    jobs: Jobs, undisturbed: Undisturbed, etcd: EtcdServer, tmp_path: Path
+    etcd: EtcdServer, jobs: Jobs, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
     """S4, P2: an agent leaves after a step that all finish; no step is aborted."""
     hold = f"--hold=20:{tmp_path}/go"
@@ -185,7 +185,7 @@ def test_the_next_run_resumes(jobs: Jobs, undisturbed: Undisturbed, tmp_path: Pa
 
 
 def test_an_agent_killed_takes_its_workers_along(
-    jobs: Jobs, undisturbed: Undisturbed, etcd: EtcdServer, tmp_path: Path
+    etcd: EtcdServer, jobs: Jobs, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
     """P1, M6: SIGKILL of an agent; its workers die with it, the others go on at once."""
     hold = f"--hold=20:{tmp_path}/go"
