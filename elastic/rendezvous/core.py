@@ -203,7 +203,9 @@ def _adopt(s: Standing, record: Record | None, revision: int) -> Standing:
     s = replace(s, record=record, revision=revision, revive=False)
     if before is not None and record.generation == before.generation:
         return s
-    s = _drop(s, record.lost + record.left)  # by the transaction that wrote the record
+    # Their keys went with a record; by a lost proposal one may learn of several at once.
+    members = (*(before.ids if before else ()), *record.lost, *record.left)
+    s = _drop(s, tuple(id for id in dict.fromkeys(members) if id not in record.ids))
     moved = bool(record.lost or record.joined or record.left)
     return replace(
         s,
