@@ -163,6 +163,8 @@ class Loop:
         return core.Formed(told.generation, ids, rank, told.paused)
 
     def _hear(self) -> None:
+        if self.link.inbox.holds(_outdates_groups):
+            return  # what follows was said to the group to come, whose core begins with nothing
         for message in self.link.inbox.take(control.Candidates, control.LeaveRequest):
             event = self._told(message)
             commands = self._decide(event)
