@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from elastic.clock import monotonic
 from elastic.control import Candidate
-from elastic.errors import AuthError, StoreUnavailable
+from elastic.errors import AuthError, ConfigError, StoreUnavailable
 from elastic.rendezvous import commands as do
 from elastic.rendezvous import core
 from elastic.rendezvous import events as ev
@@ -129,6 +129,14 @@ class Rendezvous:
     # -- the loop ------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        except Exception as error:  # noqa: BLE001  # an agent without its rendezvous would hang
+            if not self.standing.told_over:
+                cause = f"this agent's rendezvous cannot go on: {type(error).__name__}: {error}"
+                self._deliver(do.TellOver(None, cause))
+
+    def _serve(self) -> None:
         self._relist_at = monotonic() + RELIST_S
         while (item := self._next()) is not _STOP:
             if callable(item):
@@ -256,13 +264,25 @@ class Rendezvous:
         record, revision = None, 0
         members = []
         for item in listing.items:
-            if item.key == self.keys.record:
-                record, revision = Record.decode(item.value), item.modified
-            elif item.key.startswith(self.keys.members):
-                members.append((item.created, decode_member(self._id(item.key), item.value)))
+            try:
+                if item.key == self.keys.record:
+                    record, revision = Record.decode(item.value), item.modified
+                elif item.key.startswith(self.keys.members):
+                    members.append((item.created, decode_member(self._id(item.key), item.value)))
+            except ValueError as error:
+                raise ConfigError(
+                    f"job {self.site.job!r} expects what an elastic-run of this version writes at "
+                    f"{item.key}, got something else ({error}); take another --rdzv-id"
+                ) from None
         return ev.Listed(record, revision, tuple(members))
 
     def _on_change(self, change: Changed | Relisted) -> None:
+        try:
+            self._take_change(change)
+        except ValueError:  # nothing that we wrote: the loop's thread shall meet it, and say so
+            self._inbox.put(self._list_again)
+
+    def _take_change(self, change: Changed | Relisted) -> None:
         if isinstance(change, Relisted):
             self._inbox.put(self._list_again)
             return

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from elastic.errors import AuthError, StoreUnavailable
+from elastic.errors import AuthError, ConfigError, StoreUnavailable
 from elastic.rendezvous import commands as do
 from elastic.rendezvous import events as ev
 from elastic.rendezvous.memory_store import MemoryStore
 from elastic.rendezvous.record import DONE, FAILED, Keys, Record
 from elastic.rendezvous.service import Rendezvous, Site, forget_job
 from elastic.rendezvous.settings import Settings
+from elastic.rendezvous.store import Put
 from elastic.world import Member
 
 TIMEOUT_S = 10.0
@@ -204,6 +205,22 @@ def test_a_silent_store_is_an_error_at_the_start():
     with pytest.raises(StoreUnavailable):
         agent.service.start()
     agent.service.close()
+
+
+def test_what_is_not_ours_in_the_store_is_named_by_all_who_read_it():
+    """An agent whose rendezvous has ended must not wait for it for ever."""
+    with agents("X") as (store, x):
+        x.ready("x1")
+        x.next(do.TellGroup)
+        store.txn([], [Put(Keys("job").members + "z", b"garbage")])
+        over = x.next(do.TellOver)
+        assert over.result is None
+        assert "members/z" in over.cause
+        assert "--rdzv-id" in over.cause
+        late = Agent(store, "L", Settings())
+        with pytest.raises(ConfigError, match="members/z"):
+            late.service.start()
+        late.service.close()
 
 
 def test_close_gives_up_the_lease():
