@@ -131,10 +131,12 @@ def _on_suspected(s: Standing, event: ev.Suspected, now: float, cfg: Settings) -
 
 def _on_verdict(s: Standing, event: ev.Verdict, now: float, cfg: Settings) -> Move:
     record = s.record
-    if record is None or event.generation != record.generation or event.id not in record.ids:
+    if record is None or event.id not in record.ids:
         return s, ()
-    if event.dead:
+    if event.dead:  # in whatever generation it was asked: an id is never used again
         return replace(s, gone=s.gone | {event.id: event.reason}), ()
+    if event.generation != record.generation:
+        return s, ()
     s = replace(s, suspects=s.suspects - {event.id})
     if not event.by:  # only its key was gone: its agent will write it again
         return s, ()
