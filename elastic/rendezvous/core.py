@@ -172,7 +172,7 @@ def _on_failure(s: Standing, event: ev.FailureNoted, now: float, cfg: Settings) 
 
 
 def _on_proposed(s: Standing, event: ev.Proposed, now: float, cfg: Settings) -> Move:
-    s = replace(s, busy=False)
+    s = replace(s, busy=False, unanswered=0)
     if event.revision == s.revision and not event.won:
         # The record is as we thought: it was our own key that is missing. Write it again first.
         s = replace(s, mine={id: id in s.present for id in s.mine}, retry_at=now + cfg.retry_s)
@@ -184,11 +184,12 @@ def _on_keys_written(s: Standing, event: ev.KeysWritten, now: float, cfg: Settin
     created = {candidate.id: candidate.created for candidate in event.created}
     mine = {id: written or id in created for id, written in s.mine.items()}
     present = s.present | {id: at for id, at in created.items() if id in mine}
-    return replace(s, writing=False, mine=mine, present=present), ()
+    return replace(s, writing=False, unanswered=0, mine=mine, present=present), ()
 
 
 def _on_store_failed(s: Standing, event: ev.StoreFailed, now: float, cfg: Settings) -> Move:
-    return replace(s, busy=False, writing=False, retry_at=now + cfg.retry_s), ()
+    unanswered, retry_at = s.unanswered + 1, now + cfg.retry_s
+    return replace(s, busy=False, writing=False, unanswered=unanswered, retry_at=retry_at), ()
 
 
 def _on_lease_lost(s: Standing, event: ev.LeaseLost, now: float, cfg: Settings) -> Move:
@@ -410,6 +411,8 @@ def _waiting(s: Standing, cfg: Settings) -> tuple[str, str]:
     here, ready = phase(s), len(s.present)
     if not s.mine or s.leaving:
         return "", ""
+    if s.unanswered > 1:
+        return "silent", "the store does not answer: what changes the group waits until it does"
     if not all(s.mine.values()):  # their keys are on their way: nothing can be said yet
         return s.said, ""
     if here is Phase.FORMING and ready < cfg.min_workers:

@@ -62,6 +62,8 @@ class Standing:
     writing: bool = False
     listing: bool = False
     retry_at: float = 0.0
+    unanswered: int = 0
+    """Writes in a row of which the store did not say how they ended."""
     watching: bool | None = None
     told: int = 0
     """The newest generation that our workers know of."""
