@@ -16,11 +16,16 @@ def as_float(name: str, value: Any) -> float:
     """Return a metric as a number. Raises ConfigError if it is none."""
     try:
         return float(value.item() if hasattr(value, "item") else value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):
         raise ConfigError(
             f"metric {name!r} expects a number or a tensor of one element, got "
-            f"{type(value).__name__}; reduce it first, for example with .mean()"
+            f"{_named(value)}; reduce it first, for example with .mean()"
         ) from None
+
+
+def _named(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    return type(value).__name__ + (f" of shape {tuple(shape)}" if shape is not None else "")
 
 
 def tree_sum(values: Sequence[float | None]) -> float | None:

@@ -89,7 +89,7 @@ def _check_callables(functions: dict[str, Any]) -> None:
                 f"{name} expects one function, got a list: several phases a step are not built "
                 "yet; do them in one train_step and one update"
             )
-        if function is not None and not callable(function):
+        if not callable(function) and (function is not None or name == "train_step"):
             raise ConfigError(f"{name} expects a function, got {type(function).__name__}")
 
 
