@@ -361,10 +361,12 @@ class Agent:
             self.rendezvous.post(ev.WorkerExited(id, str(worker.exit)))
         if self._early is not None:
             self._admit_first()
-        if self._over is None and not self._signal and worker.exit.code != control.EXIT_DONE:
-            self._on_death(worker)
-        elif self._over is not None and self._over.result is not None:
+        if self._over is not None and self._over.result is not None:
             self._on_late_exit(worker.exit)
+        elif self._over is None and not self._signal and (id or worker.exit.code):
+            self._on_death(
+                worker
+            )  # a member that goes before the end has not done, whatever it says
 
     def _on_late_exit(self, exit: Exit) -> None:
         if exit.code != control.EXIT_DONE and not exit.killed_because:
@@ -379,7 +381,7 @@ class Agent:
             self._root_cause = self._root_cause or worker.log.tail
             self.console.err(f"elastic-run: {name} {worker.exit}; starting it again cannot help")
             return
-        self._root_cause = self._root_cause or f"{name} {worker.exit}\n{worker.log.tail}"
+        self._root_cause = self._root_cause or f"{name} {worker.exit}\n{worker.log.tail}".rstrip()
         self._owe(worker.local_rank, f"{name} (pid {worker.pid}) {worker.exit}")
 
     def _owe(self, local_rank: int, what: str) -> None:

@@ -90,6 +90,19 @@ def test_an_accident_is_no_failure(jobs: Jobs, tmp_path: Path) -> None:
     assert agent.report["audit"] == "ok"
 
 
+def test_a_member_that_exits_0_has_not_done(jobs: Jobs, tmp_path: Path) -> None:
+    """A user's sys.exit() in train_step looks like a good end: the job needs that worker back."""
+    script = tmp_path / "leaves.py"
+    body = (HERE / "train_all.py").read_text()
+    script.write_text(body.replace("os.kill(os.getpid(), signal.SIGKILL)", "raise SystemExit(0)"))
+    args = [f"--die=train_step:7:{rank}:{tmp_path}/left{rank}" for rank in range(2)]
+    agent = jobs.start("--nproc-per-node=2", script=str(script), args=tuple(args))
+    assert agent.wait() == 0, agent.output
+    assert "exited with 0; restart 1 of" in agent.output
+    assert agent.report["steps"] == 60
+    assert agent.report["audit"] == "ok"
+
+
 def test_a_loss_that_is_not_finite_is_a_warning(jobs: Jobs) -> None:
     """By default training goes on, and every such micro-batch is named."""
     agent = jobs.start("--nproc-per-node=2", args=("--poison-at=6", "--epochs=2"))
