@@ -117,7 +117,8 @@ class Run:
         assert unhurt, "a schedule leaves at least one agent alone"
         for at, agent in enumerate(self.jobs.agents):
             code, owed = agent.process.returncode, self._hurt.get(agent, (0,))
-            assert code in {0, *owed}, f"agent {at} ended with {code}, not {owed}"
+            late = code == 1 and "the job is done, but after it" in agent.output
+            assert late or code in {0, *owed}, f"agent {at} ended with {code}, not {owed}"
         for agent in unhurt:
             for name in ("steps", "digest", "state_digest"):
                 assert agent.report[name] == reference[name], f"another {name}: {agent.report}"
