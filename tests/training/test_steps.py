@@ -22,7 +22,6 @@ from elastic.training.steps import Steps
 from elastic.wire import to_json
 from tests.training.crew import STEPS_PER_EPOCH, job, make_state
 
-
 NOTHING = Flags()
 
 
