@@ -163,6 +163,10 @@ class CheckpointDir:
 
     # -- reading -----------------------------------------------------------------------------
 
+    def newest_name(self) -> Name | None:
+        """Return the name of the newest checkpoint, unread: to see whether there is a newer one."""
+        return max(self._readable_names(), default=None)
+
     def newest(self, fingerprint: str) -> Offer | None:
         """Return the newest checkpoint that is whole, or None where there is none at all.
 

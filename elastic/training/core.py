@@ -168,6 +168,7 @@ def _on_formed(s: Standing, event: Formed, job: Job) -> Moves:
         plan=None,
     )
     s = replace(s, candidates=(), agreed=NOTHING, paused=event.paused)
+    s = replace(s, offer=event.offer or s.offer)
     if event.rank < 0:
         return _to(s, Phase.OVER, Quit())
     if event.paused:

@@ -33,6 +33,8 @@ class Formed:
     ids: tuple[str, ...]
     rank: int
     paused: bool = False
+    offer: tuple[int, int] | None = None
+    """Step and generation of the newest checkpoint that this worker can load."""
 
 
 @dataclass(frozen=True)

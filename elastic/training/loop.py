@@ -54,8 +54,7 @@ class Loop:
         )
         self.world = GroupWorld()
         self.checkpoints, self._offer = self._open_checkpoints(identity)
-        offer = (self._offer.name.step, self._offer.name.generation) if self._offer else None
-        self.standing = core.Standing(identity, offer)
+        self.standing = core.Standing(identity)
         self._group_told: control.Group | None = None
         self._snapshot: tuple[int, Any] = (0, None)
         """The step whose hooks were begun last, and State before them."""
@@ -160,7 +159,17 @@ class Loop:
         ids = tuple(member.id for member in told.members)
         me = self.standing.id
         rank = ids.index(me) if me in ids else -1
-        return core.Formed(told.generation, ids, rank, told.paused)
+        return core.Formed(told.generation, ids, rank, told.paused, self._newest_offer())
+
+    def _newest_offer(self) -> tuple[int, int] | None:
+        """A newcomer that had to wait may find a newer checkpoint than when it began."""
+        if self.checkpoints is None or self.standing.lineage or os.environ.get(control.ENV_FRESH):
+            return None
+        if self._offer is None or self.checkpoints.newest_name() != self._offer.name:
+            self._offer = self.checkpoints.newest(self.standing.identity["model"])
+        if self._offer is None:
+            return None
+        return self._offer.name.step, self._offer.name.generation
 
     def _hear(self) -> None:
         if self.link.inbox.holds(_outdates_groups):
@@ -261,10 +270,20 @@ class Loop:
         self._open_audit()
         self._say_who_is_idle()
         if self.options.sync is not None:
-            self._call_hook("sync", self.options.sync, self.state, self.world)
+            self._call_sync(self.options.sync)
         self._marks.synced(monotonic())
         self._tell("sync")
         return core.Synced()
+
+    def _call_sync(self, sync: Callable[..., Any]) -> None:
+        """Call the hook; an aborted one begins again from the State before it (S7)."""
+        before = self.state.capture(copy=True) if self.world.size > 1 else None
+        try:
+            self._call_hook("sync", sync, self.state, self.world)
+        except Aborted:
+            if before is not None:
+                self.state.restore(before)
+            raise
 
     def _open_audit(self) -> None:
         """The first of an agent's members opens or resumes its audit file (D2)."""
@@ -357,8 +376,10 @@ class Loop:
         return core.Saved()
 
     def _writes_for_its_host(self) -> bool:
-        hosts = [_host(member) for member in self.world.members]
-        return hosts.index(_host(self.world.me)) == self.world.rank
+        assert self._group_told is not None  # the newest: a paused one has not been met
+        members = self._group_told.members
+        mine = next(member for member in members if member.id == self.standing.id)
+        return next(member for member in members if _host(member) == _host(mine)) is mine
 
     def _do_turn(self, command: core.Turn) -> None:
         generation = self.world.generation
