@@ -245,12 +245,16 @@ class Loop:
         return lineage
 
     def _check_beginning(self, plan: core.Plan, lineage: str) -> None:
-        """Refuse to begin a job with State of another: ours, from before we were outside (M6)."""
+        """Begin no job with State of another: ours, from before we were outside (M6).
+
+        That is no failure of the script, so it is not told as one: two would end the job (S7).
+        """
         if not lineage and self.standing.id not in plan.state and self.state.step:
-            raise ProtocolError(
-                f"a job begins with a State of step 0, this worker's is of step {self.state.step}; "
-                "a new process begins with its own or a checkpoint"
+            _say(
+                f"the job begins anew, with a State of step 0, and this worker's is of step "
+                f"{self.state.step}: its agent starts it again"
             )
+            self._exit(1)
 
     def _forget(self, plan: core.Plan) -> None:
         """State is another's now: what this process did before is no part of the job (M6)."""

@@ -282,16 +282,20 @@ def test_groups_of_an_earlier_admission_are_not_read(crew, alone):
     all_ended_as(alone, workers)
 
 
-def test_no_job_begins_with_the_state_of_another(crew):
-    """M6: if nobody inside has State, what is outside must not pass for that of step 0."""
+def test_no_job_begins_with_the_state_of_another(crew, capsys):
+    """M6, S7: if nobody inside has State, what is outside must not pass for that of step 0.
+
+    Each such worker goes, and tells of no failure: it was none of the script's.
+    """
     workers = crew.start(job(), job())
     first_in(crew, Phase.REDUCING, 1)
     for worker in workers:
         crew.evict(worker)
     crew.form(workers)
     crew.go_on()
-    words = "a job begins with a State of step 0, this worker's is of step 1"
-    assert words in str(workers[0].actor.error)
+    assert isinstance(workers[0].actor.error, SystemExit)
+    assert workers[0].actor.error.code == 1
+    assert "this worker's is of step 1: its agent starts it again" in capsys.readouterr().err
 
 
 def test_below_the_minimum_all_wait(crew_of, alone):
