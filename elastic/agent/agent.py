@@ -364,9 +364,8 @@ class Agent:
         if self._over is not None and self._over.result is not None:
             self._on_late_exit(worker.exit)
         elif self._over is None and not self._signal and (id or worker.exit.code):
-            self._on_death(
-                worker
-            )  # a member that goes before the end has not done, whatever it says
+            # a member that goes before the end has not done, whatever it says
+            self._on_death(worker)
 
     def _on_late_exit(self, exit: Exit) -> None:
         if exit.code != control.EXIT_DONE and not exit.killed_because:
