@@ -34,10 +34,12 @@ def events(path: Path, job: subprocess.Popen):
     while not path.exists() and job.poll() is None:
         time.sleep(0.05)
     with path.open() as file:
+        line = ""
         while True:
-            line = file.readline()
+            line += file.readline()  # it may end where the writer is just now
             if line.endswith("\n"):
                 yield json.loads(line)
+                line = ""
             elif job.poll() is not None:
                 return
             else:
