@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 HERE = Path(__file__).parent
-EPOCHS = 40
+EPOCHS = 30
 KILL_AT_STEP = 200
 
 
