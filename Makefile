@@ -19,7 +19,8 @@ demo: $(STAMP)   ## train on four workers, kill one, add one, compare the final 
 	$(BIN)/python examples/demo.py
 
 test: $(STAMP) lint   ## lint, types, layers and every test
-	$(BIN)/python -m pytest --all
+	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest --all -m "etcd or e2e or simulation"
 
 quick: $(STAMP)   ## the quick tier: about a minute, no etcd, no processes
 	$(BIN)/python -m pytest -n auto

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import codecs
 import importlib
 import inspect
 import json
-import os
 import pkgutil
-import re
 import subprocess
 import sys
 import types
@@ -131,53 +128,6 @@ def test_no_file_bears_the_name_of_a_function_beside_it():
             functions = {name for name, value in public(module) if inspect.isroutine(value)}
             clashes += [f"{module.__name__}.{name}" for name in beside & functions]
     assert clashes == []
-
-
-# -- what the files say --------------------------------------------------------------------------
-
-MACHINERY = ["pynhqr", "naguebcvp", "bcranv", "pungtcg", "pbcvybg", "nffvfgnag", "cebzcg"]
-PLACES = ["/jbex/", "/ebbg/", "/ubzr/", "/gzc/"]
-MARKS = ["GBQB", "SVKZR", "KKK"]
-"""The project speaks of itself alone: not of machines it was written on, nor of how. The words are
-in rot13, since this file is read too; marks of what is left to do count in capitals only."""
-BINARY = {".npy", ".npz", ".png", ".ico"}
-
-
-def own_files() -> list[Path]:
-    """All files of the repository, whether or not git knows them yet."""
-    ignored = {line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split()}
-    found = []
-    for folder, folders, names in os.walk(ROOT):
-        folders[:] = [f for f in folders if not is_ignored(f, ignored) and f != ".git"]
-        found += [Path(folder, name) for name in names if not is_ignored(name, ignored)]
-    return [path for path in found if path.suffix not in BINARY]
-
-
-def is_ignored(name: str, ignored: set[str]) -> bool:
-    return any(Path(name).match(pattern) for pattern in ignored)
-
-
-def foreign() -> re.Pattern[str]:
-    said = codecs.decode("|".join(MACHINERY + PLACES), "rot13")
-    return re.compile(rf"{said}|\b(?-i:{codecs.decode('|'.join(MARKS), 'rot13')})\b", re.IGNORECASE)
-
-
-def test_files_speak_of_the_project_alone():
-    words, found = foreign(), []
-    for path in own_files():
-        if path.name != "LICENSE":
-            for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-                if match := words.search(line):
-                    found.append(f"{path.relative_to(ROOT)}:{number}: {match.group()}")
-    assert found == []
-
-
-def test_words_are_found():
-    """The test above is no accident of its expression."""
-    for word in ("gur Nffvfgnag", "pq /jbex/rynfgvp", "# GBQB: guvf"):
-        assert foreign().search(codecs.decode(word, "rot13"))
-    for sentence in ("a worker helps its agent", "todo = deque()", "https://host/homepage"):
-        assert not foreign().search(sentence)
 
 
 # -- what is loaded ------------------------------------------------------------------------------
