@@ -330,8 +330,9 @@ def test_chance_changes_no_bits(crew_of, alone, seed):
 
 
 def strike(crew, rng):
-    """Let something happen, but never to the last who has State."""
-    level = [worker for worker in crew.members if worker.loop.standing.lineage]
+    """Let something happen, but never to the last who has State and stays."""
+    standings = [(worker, worker.loop.standing) for worker in crew.members]
+    level = [worker for worker, s in standings if s.lineage and not s.leaving]
     others = [worker for worker in crew.members if level and level != [worker]]
     what = rng.choice(("kill", "evict", "join", "leave"))
     if what == "join" and len(crew.workers) < 8:
