@@ -215,6 +215,7 @@ class Crew:
         self.workers: list[Worker] = []
         self.generation = 0
         self.members: list[Worker] = []
+        self.leaving: list[Worker] = []
         self.done: dict[str, Any] | None = None
         self._admissions = 0
         self._expected = 0
@@ -326,6 +327,11 @@ class Crew:
             worker.outside = False
         for worker in [*members, *gone]:
             worker.link.tell(told)
+
+    def leave(self, worker: Worker) -> None:
+        """SIGTERM to its agent."""
+        self.leaving.append(worker)
+        worker.link.tell(control.LeaveRequest("SIGTERM", (worker.id,)))
 
     def kill(self, worker: Worker) -> None:
         """SIGKILL where it stands; its agent sees it."""

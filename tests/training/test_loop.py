@@ -239,7 +239,7 @@ def test_newcomers_join_and_members_leave_between_steps(crew, alone):
     stays, leaves = crew.start(job(), job())
     first_in(crew, Phase.REDUCING, 1)
     newcomer = crew.add(job())
-    leaves.link.tell(control.LeaveRequest("SIGTERM", (leaves.id,)))
+    crew.leave(leaves)
     crew.go_on()
     all_ended_as(alone, [stays, newcomer])
     assert isinstance(leaves.actor.error, SystemExit)
@@ -331,18 +331,13 @@ def test_chance_changes_no_bits(crew_of, alone, seed):
 
 def strike(crew, rng):
     """Let something happen, but never to the last who has State and stays."""
-    standings = [(worker, worker.loop.standing) for worker in crew.members]
-    level = [worker for worker, s in standings if s.lineage and not s.leaving]
-    others = [worker for worker in crew.members if level and level != [worker]]
+    staying = [worker for worker in crew.members if worker not in crew.leaving]
+    level = [worker for worker in staying if worker.loop.standing.lineage]
     what = rng.choice(("kill", "evict", "join", "leave"))
     if what == "join" and len(crew.workers) < 8:
         crew.add(job())
     elif what != "join" and len(level) > 1:
-        worker = rng.choice(others)
-        if what == "leave":
-            worker.link.tell(control.LeaveRequest("SIGTERM", (worker.id,)))
-        else:
-            getattr(crew, what)(worker)
+        getattr(crew, what)(rng.choice(staying))
 
 
 # -- the end -------------------------------------------------------------------------------------
