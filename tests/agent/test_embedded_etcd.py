@@ -106,7 +106,8 @@ def test_ctrl_c_is_for_the_agent_alone(place: Path) -> None:
         store.close()
         process.communicate(timeout=10.0)
         assert process.returncode == 0
-        assert not any(child.is_running() for child in left)
+        _, alive = psutil.wait_procs(left, timeout=10.0)
+        assert alive == []
         assert is_empty(place)
 
 
