@@ -148,6 +148,7 @@ class Jobs:
         self.agents: list[Agent] = []
         self._temporary = folder / "tmp"
         self._temporary.mkdir()
+        self._others = {process.pid for process in _ours()}
         self._before = leftovers(self._temporary)
 
     def start(
@@ -183,7 +184,9 @@ class Jobs:
                     agent.process.wait(40)
                 agent.process.kill()
                 agent.process.wait()
-        gone = psutil.wait_procs(_ours(), timeout=10)
+        gone = psutil.wait_procs(
+            [process for process in _ours() if process.pid not in self._others], timeout=10
+        )
         assert not gone[1], f"processes are left: {[p.cmdline() for p in gone[1]]}"
         assert leftovers(self._temporary) == self._before
 
