@@ -33,9 +33,7 @@ _TRACEBACK_CHARS = 100_000
 
 def main(argv: list[str]) -> None:
     """Run the script named in `argv`; leaves by SystemExit if it fails or wants to."""
-    _die_with_parent()
-    if os.getppid() != int(os.environ[ENV_AGENT_PID]):  # it died before the line above
-        os.kill(os.getpid(), signal.SIGKILL)
+    _die_with_parent(int(os.environ[ENV_AGENT_PID]))
     _tie_forks()
     try:
         _run(argv)
@@ -47,8 +45,10 @@ def main(argv: list[str]) -> None:
         sys.exit(1)
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the line above
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _tie_forks() -> None:
@@ -56,15 +56,16 @@ def _tie_forks() -> None:
 
     Only those of its main thread: the signal comes when the forking thread ends, not the process.
     """
-    by_main = False
+    parent: int | None = None
 
     def before() -> None:
-        nonlocal by_main
+        nonlocal parent
         by_main = threading.current_thread() is threading.main_thread()
+        parent = os.getpid() if by_main else None
 
     def in_child() -> None:
-        if by_main:
-            _die_with_parent()
+        if parent is not None:
+            _die_with_parent(parent)
 
     os.register_at_fork(before=before, after_in_child=in_child)
 

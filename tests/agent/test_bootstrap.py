@@ -190,6 +190,26 @@ def test_a_killed_agent_takes_its_workers_and_their_forks_along(script, tmp_path
         assert ended(pid), pid
 
 
+ORPHANS = """
+import os
+def orphan():
+    parent = os.getppid()
+    os.kill(parent, 9)
+    while os.getppid() == parent:
+        os.sched_yield()
+os.register_at_fork(after_in_child=orphan)
+"""
+
+
+def test_a_fork_whose_worker_died_before_it_was_tied_ends(script, tmp_path, monkeypatch):
+    """PROTOCOL P1: hooks run in their order, so one that came before kills the worker in time."""
+    script(ORPHANS, "sitecustomize.py")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    name = script("import os\nprint('ran', flush=True) if os.fork() == 0 else os.wait()")
+    done, _ = run(name, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (-9, "")
+
+
 def ended(pid: int, timeout_s: float = 5) -> bool:
     """Return whether the process is gone, or ends within the time; it may be nobody's child."""
 
