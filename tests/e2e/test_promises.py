@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import time
@@ -128,7 +129,7 @@ def test_events_tell_the_whole_story(jobs: Jobs, tmp_path: Path) -> None:
     where = (f"--checkpoint-dir={tmp_path}/c", f"--die=train_step:12:1:{tmp_path}/died")
     agent = jobs.start("--nproc-per-node=2", args=where)
     assert agent.wait() == 0, agent.output
-    kinds = {"start", "rendezvous", "sync", "step", "suspect", "abort", "checkpoint", "exit"}
+    kinds = {"start", "rendezvous", "sync", "step", "abort", "checkpoint", "exit"}
     agent.poll_events()
     assert kinds <= {event["event"] for event in agent.seen}
     names = ("t", "worker", "pid", "rank", "world_size", "generation")
@@ -136,3 +137,26 @@ def test_events_tell_the_whole_story(jobs: Jobs, tmp_path: Path) -> None:
         assert all(name in event for name in names), event
     steps = [event["step"] for event in agent.all("step")]
     assert steps == sorted(set(steps))
+
+
+def test_a_peer_tells_of_a_death_that_its_agent_cannot(
+    etcd: EtcdServer, jobs: Jobs, tmp_path: Path
+) -> None:
+    """M6: the broken connection is evidence enough while the dead worker's agent stands still."""
+    flags = ("--nproc-per-node=1", "--lease-ttl=60")
+    args = (f"--hold=10:{tmp_path}/joined", f"--hold=15:{tmp_path}/killed")
+    witness = jobs.start(*flags, args=args, store=etcd.endpoint)
+    witness.wait_for_step(9)
+    frozen = jobs.start(*flags, args=args, store=etcd.endpoint)
+    frozen.wait_for(lambda e: e["event"] == "ready", "a newcomer")
+    (tmp_path / "joined").touch()
+    (pid,) = frozen.group(2, here=1).values()
+    frozen.process.send_signal(signal.SIGSTOP)
+    os.kill(pid, signal.SIGKILL)
+    (tmp_path / "killed").touch()
+    told = witness.wait_for(lambda e: e["event"] == "suspect", "a suspicion")
+    witness.group(1, after=told["generation"])
+    frozen.process.send_signal(signal.SIGCONT)
+    for agent in (witness, frozen):
+        assert agent.wait() == 0, agent.output
+        assert agent.report["audit"] == "ok"
