@@ -9,6 +9,18 @@ import numpy as np
 import elastic.tensor as torch
 from elastic.tensor import Tensor
 
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "mse_loss",
+    "nll_loss",
+    "smooth_l1_loss",
+]
+
 
 def _reduced(loss: Tensor, reduction: str) -> Tensor:
     if reduction == "mean":
