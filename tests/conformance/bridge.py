@@ -1,0 +1,84 @@
+"""Values from PyTorch's world to ours and back: tensors keep shape, strides and dtype."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+import elastic.tensor as ours
+from elastic.tensor import Tensor
+from elastic.tensor._tensor import wrap
+
+DTYPES = {getattr(torch, str(d).removeprefix("torch.")): d for d in ours.dtypes.ALL}
+BITS = {2: (torch.int16, np.int16)}  # bfloat16 crosses as its bits
+
+
+def to_ours(value: Any) -> Any:
+    """`value` with every tensor, dtype and device of PyTorch replaced by one of ours."""
+    if isinstance(value, torch.Tensor):
+        return tensor_to_ours(value)
+    if isinstance(value, torch.dtype):
+        return DTYPES[value]
+    if isinstance(value, torch.device):
+        return ours.device(str(value))
+    if isinstance(value, (torch.layout, torch.memory_format)):
+        return getattr(ours, str(value).removeprefix("torch."))
+    if isinstance(value, torch.Generator):
+        twin = ours.Generator()
+        twin.set_state(tensor_to_ours(value.get_state()))
+        return twin
+    return mapped(to_ours, value)
+
+
+def to_torch(value: Any) -> Any:
+    """`value` with every tensor of ours replaced by one of PyTorch's."""
+    if isinstance(value, Tensor):
+        return tensor_to_torch(value)
+    if isinstance(value, ours.dtype):
+        return getattr(torch, str(value).removeprefix("torch."))
+    return mapped(to_torch, value)
+
+
+def mapped(function: Callable, value: Any) -> Any:
+    """`value` with `function` applied to what its lists, tuples and dicts hold."""
+    if isinstance(value, torch.Size):
+        return tuple(value)
+    if isinstance(value, (list, tuple)):
+        return tuple(map(function, value)) if isinstance(value, tuple) else [*map(function, value)]
+    if isinstance(value, (dict, collections.OrderedDict)):
+        return {name: function(each) for name, each in value.items()}
+    return value
+
+
+def tensor_to_ours(t: torch.Tensor) -> Tensor:
+    """A leaf on a copy of the memory, with the same strides."""
+    plain = t.detach().resolve_conj().resolve_neg()
+    copy = torch.empty_strided(plain.size(), plain.stride(), dtype=plain.dtype).copy_(plain)
+    if copy.dtype is torch.bfloat16:
+        array = copy.view(torch.int16).numpy().view(DTYPES[torch.bfloat16].np)
+    else:
+        array = copy.numpy()
+    return wrap(array).requires_grad_(t.requires_grad)
+
+
+def tensor_to_torch(t: Tensor) -> torch.Tensor:
+    """PyTorch's tensor on a copy of the memory."""
+    array = np.array(t.detach()._array, order="C")
+    if t.dtype is ours.bfloat16:
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+def tensors_in(value: Any) -> list:
+    """All tensors of either library in `value`, in order."""
+    if isinstance(value, (Tensor, torch.Tensor)):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return [each for item in value for each in tensors_in(item)]
+    return []

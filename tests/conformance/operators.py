@@ -1,0 +1,236 @@
+"""PyTorch's operator database against ours: every sample, forward and gradients.
+
+    python -m tests.conformance [--only NAME …] [--missing] [--verbose]
+
+Each sample of each operator (`op_db` of torch.testing, float32) runs on both libraries from the
+same values, strides and seed. Right is an operator whose results have the same structure, dtypes,
+shapes and values, and whose gradients of every input agree, on all its samples.
+"""
+
+from __future__ import annotations
+
+import traceback
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.testing._internal.common_methods_invocations import op_db
+
+import elastic.tensor as ours
+from elastic.tensor import Tensor
+from tests.conformance.bridge import tensors_in, to_ours, to_torch
+
+# Not PyTorch's public, dense interface: private names, CUDA's jiterator, sparse, masked tensors.
+LEFT_OUT = ("_", "jiterator", "torch.ops", "sparse", "to_sparse", "masked.")
+UNINITIALISED = {"empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided"}
+UNINITIALISED |= {"empty_permuted", "resize_", "resize_as_"}
+
+# Where the database calls an operator with its arguments in another order than users do.
+CALLS: dict[str, Callable] = {
+    "where": lambda x, condition, other, **named: ours.where(condition, x, other, **named),
+    "T": lambda x: x.T,
+    "H": lambda x: x.H,
+    "mT": lambda x: x.mT,
+    "mH": lambda x: x.mH,
+}
+
+
+class Missing(Exception):
+    """We have no operator of that name."""
+
+
+@dataclass
+class Verdict:
+    """What became of one operator."""
+
+    name: str
+    samples: int = 0
+    missing: bool = False
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def word(self) -> str:
+        """right, wrong or missing."""
+        return "missing" if self.missing else "wrong" if self.faults else "right"
+
+
+def comparable() -> dict[str, list]:
+    """The entries of the database that can be compared, by the name of the operator."""
+    found: dict[str, list] = {}
+    for entry in op_db:
+        if not is_left_out(entry.name) and torch.float32 in entry.dtypes:
+            found.setdefault(entry.name, []).append(entry)
+    return found
+
+
+def is_left_out(name: str) -> bool:
+    """Whether an operator is no part of the public, dense interface."""
+    return name.startswith(LEFT_OUT) and not name.startswith("__")
+
+
+def resolve(name: str) -> Callable:
+    """Our operator of that name: a function of the namespace, or a method. Raises: Missing."""
+    if name in CALLS:
+        return CALLS[name]
+    place: Any = ours
+    *path, last = name.split(".")
+    for part in path:
+        place = getattr(place, part, None)
+    found = getattr(place, last, None)
+    if not callable(found) or isinstance(found, (type, ours.dtype)):
+        found = getattr(Tensor, name, None)
+    if not callable(found):
+        raise Missing(name)
+    return found
+
+
+def examine(name: str, entries: list, dtype: torch.dtype = torch.float32) -> Verdict:
+    """Compare one operator on all samples of its entries."""
+    verdict = Verdict(name)
+    try:
+        function = resolve(name)
+    except Missing:
+        verdict.missing = True
+        return verdict
+    for entry in entries:
+        differentiable = entry.supports_autograd and dtype in entry.supported_backward_dtypes("cpu")
+        torch.manual_seed(0)
+        for k, sample in enumerate(entry.sample_inputs("cpu", dtype, requires_grad=differentiable)):
+            verdict.samples += 1
+            try:
+                compare(entry, function, sample)
+            except Exception as error:  # noqa: BLE001  # whatever it raises, it is not right
+                variant = f" ({entry.variant_test_name})" if entry.variant_test_name else ""
+                verdict.faults.append(f"{name}{variant} sample {k}: {told(error)}\n    {sample}")
+    return verdict
+
+
+def told(error: Exception) -> str:
+    """The error with the innermost lines of its traceback."""
+    lines = traceback.format_exception(error)
+    return "".join(lines[-4:]).rstrip()[-1500:]
+
+
+def compare(entry: Any, function: Callable, sample: Any) -> None:
+    """Run one sample on both. Raises: whatever ours raised, or AssertionError when they differ."""
+    given = (sample.input, *sample.args)
+    mine, named = to_ours(given), to_ours(sample.kwargs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(7)
+        theirs = entry.op(*given, **sample.kwargs)
+        ours.manual_seed(7)
+        got = function(*mine, **named)
+    if entry.name in UNINITIALISED:
+        return same_form(got, theirs)
+    leaf = detached(to_torch(got))
+    check(leaf, detached(theirs), entry, sample)
+    if any(t.requires_grad for t in tensors_in(theirs)):
+        compare_gradients(entry, sample, (given, theirs), ((mine, named), got))
+    return None
+
+
+def detached(value: Any) -> Any:
+    """`value` with its tensors cut off the graph."""
+    if isinstance(value, torch.Tensor):
+        return value.detach()
+    if isinstance(value, (tuple, list)):
+        return [detached(each) for each in value]
+    return value
+
+
+def check(got: Any, expected: Any, entry: Any, sample: Any) -> None:
+    """Same structure, dtype, shape and values, in the form that the database compares."""
+    forms = [tensors_in(each) for each in (got, expected)]
+    if not forms[1]:
+        assert got == expected or got != got, f"{got!r} is not {expected!r}"
+        return
+    assert len(forms[0]) == len(forms[1]), f"{len(forms[0])} results, not {len(forms[1])}"
+    for a, b in zip(*forms, strict=True):
+        assert a.dtype == b.dtype, f"dtype {a.dtype}, not {b.dtype}"
+        assert a.shape == b.shape, f"shape {a.shape}, not {b.shape}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        processed = [sample.output_process_fn_grad(each) for each in (got, expected)]
+    for a, b in zip(*map(tensors_in, processed), strict=True):
+        torch.testing.assert_close(a, b, equal_nan=True, **tolerance(a.dtype))
+
+
+def tolerance(dtype: torch.dtype) -> dict[str, float]:
+    """How far results of float32 may be apart: sums are made in another order."""
+    if dtype in (torch.float32, torch.complex64):
+        return {"rtol": 2e-4, "atol": 2e-5}
+    if dtype in (torch.float16, torch.bfloat16, torch.complex32):
+        return {"rtol": 2e-2, "atol": 2e-2}
+    return {"rtol": 1e-7, "atol": 1e-7}
+
+
+def same_form(got: Any, expected: Any) -> None:
+    """Results with arbitrary contents: dtype, shape and strides."""
+    for a, b in zip(tensors_in(got), tensors_in(expected), strict=True):
+        assert str(a.dtype) == str(b.dtype), f"dtype {a.dtype}, not {b.dtype}"
+        assert tuple(a.shape) == tuple(b.shape), f"shape {a.shape}, not {b.shape}"
+
+
+def compare_gradients(entry: Any, sample: Any, theirs: tuple, mine: tuple) -> None:
+    """The gradients of all inputs, from cotangents drawn for the form that the database compares."""
+    (given, expected), ((args, named), got) = theirs, mine
+    leaves = [t for t in tensors_in((given, sample.kwargs)) if t.requires_grad]
+    my_leaves = [t for t in tensors_in((args, named)) if t.requires_grad]
+    assert len(leaves) == len(my_leaves), "an input lost its requires_grad"
+    pairs = [
+        (a, b)
+        for a, b in zip(tensors_in(expected), tensors_in(got), strict=True)
+        if a.requires_grad or b.requires_grad
+    ]
+    for a, b in pairs:
+        assert a.requires_grad == b.requires_grad, f"requires_grad is {b.requires_grad}"
+    outputs = [a for a, _ in pairs]
+    # Their own outputs become leaves, so that cotangents for ours come out of the same formula.
+    stand_ins = iter([to_torch(b).requires_grad_() for _, b in pairs])
+    my_form = replaced(expected, stand_ins)
+    cotangents = [pulled_back(sample, expected, outputs)]
+    cotangents.append(
+        pulled_back(sample, my_form, [t for t in tensors_in(my_form) if t.requires_grad])
+    )
+    wanted = torch.autograd.grad(outputs, leaves, cotangents[0], allow_unused=True)
+    found = ours.autograd.grad(
+        [b for _, b in pairs], my_leaves, to_ours(cotangents[1]), allow_unused=True
+    )
+    for k, (a, b) in enumerate(zip(found, wanted, strict=True)):
+        same_gradient(k, leaves[k], a, b)
+
+
+def replaced(value: Any, stand_ins: Any) -> Any:
+    """`value` with its differentiable tensors replaced by the next of `stand_ins`."""
+    if isinstance(value, torch.Tensor):
+        return next(stand_ins) if value.requires_grad else value
+    if isinstance(value, (tuple, list)):
+        parts = [replaced(each, stand_ins) for each in value]
+        return type(value)(parts) if type(value) in (tuple, list) else type(value)(parts)
+    return value
+
+
+def pulled_back(sample: Any, result: Any, outputs: list) -> list:
+    """The cotangents of `outputs` for drawn cotangents of the form that the database compares."""
+    form = [t for t in tensors_in(sample.output_process_fn_grad(result)) if t.requires_grad]
+    generator = torch.Generator().manual_seed(3)
+    drawn = [torch.randn(t.shape, generator=generator, dtype=t.dtype) for t in form]
+    found = torch.autograd.grad(form, outputs, drawn, retain_graph=True, allow_unused=True)
+    return [
+        torch.zeros_like(output) if each is None else each
+        for each, output in zip(found, outputs, strict=True)
+    ]
+
+
+def same_gradient(k: int, leaf: torch.Tensor, found: Any, wanted: Any) -> None:
+    """One gradient: None and zeros mean the same."""
+    zero = torch.zeros_like(leaf)
+    a = zero if found is None else to_torch(found)
+    b = zero if wanted is None else wanted
+    assert a.dtype == b.dtype, f"gradient {k} has dtype {a.dtype}, not {b.dtype}"
+    torch.testing.assert_close(
+        a, b, equal_nan=True, rtol=2e-3, atol=2e-4, msg=lambda text: f"gradient {k}: {text}"
+    )
