@@ -175,7 +175,7 @@ def same_form(got: Any, expected: Any) -> None:
 
 
 def compare_gradients(entry: Any, sample: Any, theirs: tuple, mine: tuple) -> None:
-    """The gradients of all inputs, from cotangents drawn for the form that the database compares."""
+    """The gradients of all inputs, from cotangents of the form that the database compares."""
     (given, expected), ((args, named), got) = theirs, mine
     leaves = [t for t in tensors_in((given, sample.kwargs)) if t.requires_grad]
     my_leaves = [t for t in tensors_in((args, named)) if t.requires_grad]
@@ -208,8 +208,7 @@ def replaced(value: Any, stand_ins: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return next(stand_ins) if value.requires_grad else value
     if isinstance(value, (tuple, list)):
-        parts = [replaced(each, stand_ins) for each in value]
-        return type(value)(parts) if type(value) in (tuple, list) else type(value)(parts)
+        return type(value)([replaced(each, stand_ins) for each in value])
     return value
 
 
