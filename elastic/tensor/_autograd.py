@@ -30,6 +30,7 @@ class Node:
 
     __slots__ = ("__weakref__", "_order", "checks", "edges", "fits", "hooks", "op", "values")
     number = 0
+    conjugates = False
     _order: int
     op: Op
     edges: tuple
@@ -74,6 +75,8 @@ class Node:
             F, values = TENSORS, self._as_tensors(values)
         else:
             F = arrays(backend.xp_of(g))
+        if self.conjugates:
+            values = [_conjugate(F, value) for value in values]
         if op.joint:
             return op.joint(F, g, *[values[k] for k in op.reads[0]])
         return [
@@ -96,6 +99,22 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
+
+
+class ComplexNode(Node):
+    """A node whose vjps read conjugates: the gradient of holomorphic f is g times conj(f')."""
+
+    __slots__ = ()
+    conjugates = True
+
+
+def _conjugate(F: Any, value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return type(value)([_conjugate(F, each) for each in value])
+    if isinstance(value, complex):
+        return value.conjugate()
+    array = value._array if isinstance(value, Tensor) else value
+    return F.conj(value) if getattr(getattr(array, "dtype", None), "kind", "") == "c" else value
 
 
 def _tensors(value: Any, edge: Any) -> Any:
@@ -188,7 +207,7 @@ def attached(array: Any, edge: Any) -> Tensor:
     if edge is not None:
         t._requires_grad = True
         # A leaf whose memory was exchanged since (`p.data = ...`) is still where the gradient goes.
-        t._node = edge if not isinstance(edge, Tensor) else TENSORS.alias(edge)._node
+        t._node = edge if not isinstance(edge, Tensor) else TENSORS._alias(edge)._node
     return t
 
 
@@ -275,11 +294,11 @@ def fit(g: Any, shape: tuple, dtype: np.dtype) -> Any:
     if isinstance(g, Tensor):
         if g._array.shape != shape:
             g = TENSORS.sum_to_size(g, shape)
-        return g if g._array.dtype == dtype else TENSORS.cast(g, dtype)
+        return g if g._array.dtype == dtype else TENSORS._cast(g, dtype)
     if g.shape != shape:
         g = arrays(backend.xp_of(g)).sum_to_size(g, shape)
     if g.dtype != dtype:
-        g = arrays(backend.xp_of(g)).cast(g, dtype)
+        g = arrays(backend.xp_of(g))._cast(g, dtype)
     return np.asarray(g) if isinstance(g, generic) else g
 
 

@@ -1,4 +1,4 @@
-"""Gives the class Tensor its methods, straight from the ops and functions.
+"""Gives the class Tensor its methods, and the namespace its functions, from the ops.
 
 Python's operators are bound to the ops themselves: nothing stands between `x * y` and its op.
 """
@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from elastic.tensor import _creation, _functions, _indexing, _methods, _random, dtypes, ops
+from elastic.tensor import _creation, _indexing, _methods, _random, dtypes, ops
+from elastic.tensor import functions as families
 from elastic.tensor._dispatch import apply
-from elastic.tensor._inplace import in_place
-from elastic.tensor._registry import REGISTRY
+from elastic.tensor._inplace import in_place, is_recorded
+from elastic.tensor._publish import FUNCTIONS, IN_PLACE, METHODS
+from elastic.tensor._registry import REGISTRY, is_public
 from elastic.tensor._registry import TENSORS as F
 from elastic.tensor._tensor import Tensor
 
-assert ops  # importing the tables fills the registry
+_FILLED = ops, families  # importing the tables fills the registry
 _words = str.split
 
 
@@ -69,41 +71,12 @@ _OPERATORS = {
     "complex": lambda self: complex(_methods.number(self)),
 }  # fmt: skip
 
-# Ops whose method has the op's own signature
-_OPS = _words("""
-    abs acos addcdiv addcmul all amax amin any argmax argmin asin atan atan2 bincount bitwise_and
-    bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor bmm ceil clone cos
-    cosh count_nonzero diagonal dot eq erf erfc exp exp2 expand expm1 flatten flip floor
-    floor_divide fmax fmin fmod frac gather ge gt hypot index_add index_copy index_fill
-    index_select isfinite isinf isnan le lerp log log10 log1p log2 logaddexp logical_and
-    logical_not logical_or logical_xor logsumexp lt masked_fill masked_select matmul maximum
-    minimum mm movedim mul mv nan_to_num narrow ne neg outer permute pow reciprocal relu remainder
-    repeat repeat_interleave reshape roll round rsqrt scatter_add select sigmoid sign signbit sin
-    sinh sqrt square squeeze sum_to_size tan tanh transpose tril triu trunc unflatten unfold
-    unsqueeze view
-""")
-
-# Functions whose first parameter is the tensor
-_FUNCTIONS = _words("""
-    add addmm allclose argsort baddbmm chunk clamp cumprod cumsum diag div equal isclose
-    log_softmax max mean min nonzero norm prod scatter softmax sort split std sub sum
-    take_along_dim tile topk unbind unique var
-""")
-
 _RANDOM = _words("bernoulli bernoulli_ exponential_ multinomial normal_ random_ uniform_")
 
 _OWN = _words("""
     backward contiguous cpu cuda expand_as fill_ item new_tensor numpy register_hook
     register_post_accumulate_grad_hook reshape_as retain_grad t to tolist type_as view_as where
     zero_
-""")
-
-_IN_PLACE = _words("""
-    abs acos addcdiv addcmul asin atan bitwise_and bitwise_not bitwise_or bitwise_xor ceil clamp
-    cos cosh cumsum erf exp exp2 expm1 floor floor_divide fmod frac index_add index_copy
-    index_fill lerp log log10 log1p log2 logical_and logical_not logical_or logical_xor
-    masked_fill nan_to_num neg pow reciprocal relu remainder round rsqrt scatter scatter_add
-    sigmoid sign sin sinh sqrt square tan tanh tril triu trunc
 """)
 
 _UFUNCS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide}
@@ -120,35 +93,65 @@ _CONVERTERS = {
     "bfloat16": dtypes.bfloat16, "double": dtypes.float64,
 }  # fmt: skip
 
-ALIASES = {
-    "absolute": "abs", "arccos": "acos", "arcsin": "asin", "arctan": "atan", "clip": "clamp",
-    "divide": "div", "fix": "trunc", "ger": "outer", "greater": "gt", "greater_equal": "ge",
-    "less": "lt", "less_equal": "le", "moveaxis": "movedim", "multiply": "mul", "negative": "neg",
-    "not_equal": "ne", "subtract": "sub", "swapaxes": "transpose", "swapdims": "transpose",
-    "true_divide": "div",
-}  # fmt: skip
+# Other names of the same functions, methods and in-place methods
+ALIASES = dict(
+    each.split("=")
+    for each in _words("""
+        absolute=abs arccos=acos arcsin=asin arctan=atan broadcast_to=expand clip=clamp concat=cat
+        concatenate=cat divide=div fix=trunc ger=outer greater=gt greater_equal=ge less=lt
+        less_equal=le moveaxis=movedim multiply=mul negative=neg not_equal=ne subtract=sub
+        swapaxes=transpose swapdims=transpose true_divide=div
+    """)
+)
 
 
 def _methods_by_name() -> dict[str, Any]:
     """All methods, by the name that they have in the class."""
+    entries = [entry for name, entry in REGISTRY.items() if is_public(name)]
     table: dict[str, Any] = {f"__{name}__": f for name, f in _OPERATORS.items()}
-    table |= {name: getattr(F, name) for name in _OPS}
-    table |= {name: getattr(_functions, name) for name in _FUNCTIONS}
+    table |= {each.name: each.call for each in entries if each.traits.method and not each.variadic}
+    table |= METHODS
     table |= {name: getattr(_random, name) for name in _RANDOM}
     table |= {name: getattr(_methods, name) for name in _OWN}
-    table |= {f"{name}_": in_place(name) for name in _IN_PLACE}
+    table |= {f"{each.name}_": in_place(each.name) for each in entries if each.traits.inplace}
     table |= {f"{name}_": in_place(name, ufunc) for name, ufunc in _UFUNCS.items()}
+    table |= {f"{name}_": _overwriting(name, function) for name, function in IN_PLACE.items()}
     table |= {f"__{name}__": table[method] for name, method in _IN_PLACE_OPERATORS.items()}
     table |= {f"{name}_": _scaled(table[f"{name}_"]) for name in ("add", "sub")}
     table |= {name: _methods.converter(dtype) for name, dtype in _CONVERTERS.items()}
     for name in ("zeros", "ones", "empty", "full"):
         table[f"new_{name}"] = _methods.new(getattr(_creation, name))
-    table |= {"copy_": _indexing.copy_, "type": _methods.type_, "broadcast_to": F.expand}
+    table |= {"copy_": _indexing.copy_, "type": _methods.type_}
     table |= {"T": property(_methods.transposed), "mT": property(_methods.turned)}
-    return table | {alias: table[name] for alias, name in ALIASES.items()}
+    for ending in ("", "_"):
+        pairs = [(f"{alias}{ending}", f"{name}{ending}") for alias, name in ALIASES.items()]
+        table |= {alias: table[name] for alias, name in pairs if name in table}
+    return table
+
+
+def _overwriting(name: str, function: Callable) -> Callable:
+    """The method `x.name_(...)` of a function that is made of several ops."""
+
+    def call(self: Tensor, *args: Any, **named: Any) -> Tensor:
+        # what the graph keeps of the old values is a copy: backward reads it later
+        old = F.clone(self) if is_recorded(self, args) else self
+        return _indexing.copy_(self, function(old, *args, **named))
+
+    call.__name__ = call.__qualname__ = name + "_"
+    call.__doc__ = function.__doc__
+    return call
 
 
 def bind() -> None:
     """Gives the class its methods."""
     for name, method in _methods_by_name().items():
         setattr(Tensor, name, method)
+
+
+def functions() -> dict[str, Callable]:
+    """The functions of the namespace by name: public ops, then what is made of them, then aliases.
+
+    A function takes the place of the op of its name: it knows more arguments.
+    """
+    table = {name: entry.call for name, entry in REGISTRY.items() if is_public(name)} | FUNCTIONS
+    return table | {alias: table[name] for alias, name in ALIASES.items() if name in table}

@@ -7,13 +7,14 @@ goes through `apply`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from elastic.tensor import backend, dtypes
-from elastic.tensor._autograd import Node, Output, edge_of, next_order
+from elastic.tensor._autograd import ComplexNode, Node, Output, edge_of, next_order
 from elastic.tensor._errors import TRANSLATED, explained
 from elastic.tensor._grad_mode import mode
 from elastic.tensor._registry import F32, F64, HALF_DTYPES, REGISTRY, TENSORS, Op, Traits, widened
@@ -156,10 +157,11 @@ def apply(op: Op, args: list, out: Tensor | None = None) -> Any:
     raw = [_raw(each) for each in args]
     result = run(op, raw)
     if result.__class__ is tuple:
-        return _several(op, args, raw, result)
+        several = _several(op, args, raw, result)
+        return several if out is None else into(out, several)
     t = _view_of(op, args, result) if op.view else wrap(result)
     _record(op, args, raw, t)
-    return t if out is None else _into(out, t)
+    return t if out is None else into(out, t)
 
 
 def _raw(value: Any) -> Any:
@@ -214,7 +216,7 @@ def _promoted(op: Op, args: list) -> list:
         value = args[k]
         if isinstance(value, Tensor):
             if value._array.dtype != dtype.np:
-                args[k] = TENSORS.cast(value, dtype.np)
+                args[k] = TENSORS._cast(value, dtype.np)
         elif value is not None and op.vjps:
             args[k] = _number(value, dtype, alone)
     return args
@@ -291,7 +293,7 @@ def wanted(op: Op, args: list) -> tuple | None:
 
 def new_node(op: Op, args: list, raw: list, needs: tuple, result: Any, cell: list) -> Node:
     """The node of `op` on `args`, with what its vjps read."""
-    node = Node()
+    node = ComplexNode() if op.traits.holomorphic and _has_complex(raw) else Node()
     inputs = args[0] if op.variadic else args
     node.op = op
     node.edges = tuple([edge_of(inputs[k]) if need else None for k, need in enumerate(needs)])
@@ -341,19 +343,49 @@ def _several(op: Op, args: list, raw: list, results: tuple) -> tuple:
     return tensors
 
 
-def _into(out: Tensor, t: Tensor) -> Tensor:
-    """`out`, overwritten with `t`."""
-    if t._requires_grad or requires(out):
+def _has_complex(raw: Sequence) -> bool:
+    flat = [each for a in raw for each in (a if a.__class__ is list else (a,))]
+    return any(getattr(each, "dtype", F32).kind == "c" for each in flat)
+
+
+def into(out: Any, result: Any) -> Any:
+    """`out` (a tensor, or several), overwritten with `result`: what `out=` means."""
+    if isinstance(result, tuple):
+        pairs = zip(out, result, strict=True)
+        return (
+            type(result)(*[into(*pair) for pair in pairs])
+            if _is_named(result)
+            else tuple([into(*pair) for pair in pairs])
+        )
+    if result._requires_grad or (mode.enabled and requires(out)):
         raise RuntimeError(
             "functions with out=... arguments don't support automatic differentiation, but one of "
             "the arguments requires grad."
         )
-    check_cast(t._array, out._array)
-    if out._array.shape != t._array.shape:
-        out._array = backend.xp_of(t._array).empty(t._array.shape, out._array.dtype)
-    out._array[...] = t._array
+    check_cast(result._array, out._array)
+    if out._array.shape != result._array.shape:
+        _resize(out, result._array)
+    out._array[...] = result._array
     out._cell[0] += 1
     return out
+
+
+def _is_named(result: tuple) -> bool:
+    return hasattr(result, "_fields")
+
+
+def _resize(out: Tensor, array: Any) -> None:
+    if out._array.size:
+        warnings.warn(
+            f"An output with one or more elements was resized since it had shape "
+            f"{list(out._array.shape)}, which does not match the required output shape "
+            f"{list(array.shape)}. This behavior is deprecated, and in a future PyTorch release "
+            "outputs will not be resized unless they have zero elements. You can explicitly reuse "
+            "an out tensor t by resizing it, inplace, to zero elements with t.resize_(0).",
+            UserWarning,
+            stacklevel=4,
+        )
+    out._array = backend.xp_of(array).empty(array.shape, out._array.dtype)
 
 
 def check_cast(source: Any, target: Any) -> None:

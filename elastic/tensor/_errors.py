@@ -61,11 +61,11 @@ def broadcast_error(a: tuple, b: tuple) -> RuntimeError | None:
     return None
 
 
-_MATMULS = ("matmul", "mm", "bmm", "mv", "dot", "linear")
+_MATMULS = ("matmul", "mm", "bmm", "mv", "dot", "_linear")
 
 
 def _matmul_error(name: str, a: tuple, b: tuple) -> RuntimeError:
-    if name == "linear":
+    if name == "_linear":
         b = b[::-1]
     if name == "mv":
         return RuntimeError(f"size mismatch, got input ({a[0]}), mat ({a[0]}x{a[1]}), vec ({b[0]})")

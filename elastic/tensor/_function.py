@@ -213,7 +213,7 @@ def _own(out: Any, args: tuple, ctx: Context) -> Any:
     """An input that comes back unchanged becomes a view of itself: a tensor has one history."""
     if any(out is a for a in args) and not _among(out, ctx._dirty):
         with no_grad():
-            return TENSORS.alias(out).detach()
+            return TENSORS._alias(out).detach()
     return out
 
 

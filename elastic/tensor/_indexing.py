@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from elastic.tensor import dtypes
 from elastic.tensor._inplace import overwrite
 from elastic.tensor._registry import REGISTRY, TENSORS
 from elastic.tensor._tensor import Tensor, wrap
@@ -24,14 +23,14 @@ def getitem(self: Tensor, index: Any) -> Tensor:
         _check_bounds(self._array.shape, (index,))
         return TENSORS.select(self, 0, index)
     basic, index = normalised(self, index)
-    return TENSORS.slice(self, index) if basic else TENSORS.index(self, index)
+    return TENSORS._slice(self, index) if basic else TENSORS._index(self, index)
 
 
 def setitem(self: Tensor, index: Any, value: Any) -> None:
     """Writes `value` to the elements at `index`."""
     basic, index = normalised(self, index)
     if basic:
-        copy_(TENSORS.slice(self, index), value)
+        copy_(TENSORS._slice(self, index), value)
         return
     value = _as_value(self, value)
     overwrite(self, REGISTRY["index_put"], [self, index, value, False])
@@ -42,7 +41,7 @@ def copy_(self: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
     source = _as_value(self, source)
     if source._array.shape != self._array.shape:
         source = TENSORS.expand(_without_leading_ones(source, self), tuple(self._array.shape))
-    return overwrite(self, REGISTRY["copy"], [self, source])
+    return overwrite(self, REGISTRY["_copy"], [self, source])
 
 
 def _without_leading_ones(source: Tensor, target: Tensor) -> Tensor:
@@ -55,7 +54,7 @@ def _without_leading_ones(source: Tensor, target: Tensor) -> Tensor:
 def _as_value(self: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         same = value._array.dtype == self._array.dtype
-        return value if same else TENSORS.cast(value, self._array.dtype)
+        return value if same else TENSORS._cast(value, self._array.dtype)
     return wrap(np.asarray(value).astype(self._array.dtype))
 
 
@@ -158,17 +157,3 @@ def _check_mask(mask: Any, shape: tuple, dim: int) -> None:
             f"The shape of the mask {list(mask.shape)} at index {wrong} does not match the shape "
             f"of the indexed tensor {list(shape)} at index {dim + wrong}"
         )
-
-
-def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
-    """0 and 1 of int64 with one more dimension, which is 1 at the class of each element."""
-    if input.dtype is not dtypes.int64:
-        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
-    array = input._array
-    if array.size and int(array.min()) < 0:
-        raise RuntimeError("Class values must be non-negative.")
-    if num_classes == -1:
-        num_classes = int(array.max()) + 1
-    elif array.size and int(array.max()) >= num_classes:
-        raise RuntimeError("Class values must be smaller than num_classes.")
-    return TENSORS.one_hot(input, num_classes)

@@ -164,7 +164,7 @@ def rebase(self: Tensor, node: Any) -> None:
 def _region_node(base: Tensor, path: tuple, node: Any) -> Node:
     """The base after a write through a view: outside the region its old history, inside `node`."""
     region = Node()
-    region.op = REGISTRY["view_scatter"]
+    region.op = REGISTRY["_view_scatter"]
     region.edges = (edge_of(base), node)
     region.values = (None, None, path, None)
     region.checks = ()
@@ -189,9 +189,9 @@ def _view_scatter(xp: Any, x: Any, y: Any, path: tuple) -> Any:
 
 
 op(
-    "view_scatter",
+    "_view_scatter",
     _view_scatter,
-    lambda F, g, path: F.view_scatter(g, F.zeros_like(_through(F, g, path)), path),
+    lambda F, g, path: F._view_scatter(g, F.zeros_like(_through(F, g, path)), path),
     lambda F, g, path: _through(F, g, path),
     wide=False,
     title="CopySlices",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from elastic.tensor import _creation, _functions, backend, dtypes
+from elastic.tensor import _creation, backend, dtypes
 from elastic.tensor._autograd import Removable, hooks_of
 from elastic.tensor._autograd import backward as _walk_back
 from elastic.tensor._inplace import overwrite
@@ -89,7 +89,7 @@ def to(
             device = each
     result = self if device is None else _moved(self, device)
     if dtype is not None and result._array.dtype != dtype.np:
-        return F.cast(result, dtype.np)
+        return F._cast(result, dtype.np)
     return F.clone(self) if copy and result is self else result
 
 
@@ -98,14 +98,14 @@ def _moved(self: Tensor, where: Any) -> Tensor:
     here = self.device
     if target.type == here.type and target.index in (None, here.index):
         return self
-    return F.transfer(self, target, here)
+    return F._transfer(self, target, here)
 
 
 def converter(dtype: dtypes.dtype) -> Callable:
     """The method that gives the tensor as `dtype`: `x.float()` and its siblings."""
 
     def convert(self: Tensor, **ignored: Any) -> Tensor:
-        return self if self._array.dtype == dtype.np else F.cast(self, dtype.np)
+        return self if self._array.dtype == dtype.np else F._cast(self, dtype.np)
 
     return convert
 
@@ -151,7 +151,7 @@ def iterate(self: Tensor) -> Iterator[Tensor]:
     """The slices along the first dimension."""
     if not self._array.ndim:
         raise TypeError("iteration over a 0-d tensor")
-    return iter(_functions.unbind(self))
+    return iter(self.unbind())
 
 
 def truth(self: Tensor) -> bool:

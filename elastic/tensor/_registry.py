@@ -7,6 +7,9 @@ parameters of the forward, `out` for the output, `x_shape` for the shape of `x`;
 A vjp returns `g`, a view or a new array, and uses operators and `F` only. `F` holds all ops under
 PyTorch's names and signatures: raw forwards when `g` is an array, ops when it is a tensor. So the
 same rule runs at full speed in the first order and is itself differentiable under `create_graph`.
+
+The name makes the op public: `torch.mul` and `x.mul`. One that begins with an underscore is ours
+alone; `linalg_inv`, `fft_rfft` and `special_ndtr` belong to the module that the name begins with.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ HALF_DTYPES = frozenset(d.np for d in dtypes.HALVES)
 _MISSING = object()
 
 # PyTorch's names of parameters that our tables call by their letter, and numpy's spelling.
-_ALIASES = {"axis": "dim", "keepdims": "keepdim"}
+ALIASES = {"axis": "dim", "keepdims": "keepdim"}
 _POSITIONS = {"input": 0, "self": 0, "other": 1}
 
 
@@ -42,6 +45,9 @@ class Traits:
     packs: bool = False  # f(x, 1, 2) means f(x, (1, 2))
     variadic: bool = False  # the first parameter is a list of tensors
     title: str | None = None  # the name of grad_fn in PyTorch, where it is not the op's own
+    method: bool = True  # Tensor.name exists; as torch.name does, unless the name forbids it
+    inplace: bool = False  # Tensor.name_ exists
+    holomorphic: bool = True  # of complex numbers: the vjps, written for reals, read conjugates
 
 
 class Op:
@@ -49,15 +55,15 @@ class Op:
 
     __slots__ = (
         *("call", "defaults", "forward", "joint", "name", "names", "operands", "packs", "plain"),
-        *("plans", "positions", "reads", "shapes_read", "title", "to_float", "variadic", "view"),
-        *("vjps", "wide"),
+        *("plans", "positions", "reads", "shapes_read", "title", "to_float", "traits", "variadic"),
+        *("view", "vjps", "wide"),
     )
     call: Callable  # what users call
 
     def __init__(self, name: str, forward: Callable, vjps: tuple, joint: Any, traits: Traits):
         self.name = name
         self.forward = self.plain = forward
-        self.vjps, self.joint = vjps, joint
+        self.vjps, self.joint, self.traits = vjps, joint, traits
         self.operands, self.to_float, self.wide = traits.operands, traits.to_float, traits.wide
         self.view, self.packs, self.variadic = traits.view, traits.packs, traits.variadic
         self.title = traits.title or f"{_camel(name)}Backward0"
@@ -114,7 +120,7 @@ def _camel(name: str) -> str:
 def _positions(names: tuple[str, ...]) -> dict[str, int]:
     """Where each keyword goes, by our names, PyTorch's and numpy's."""
     own = {each: k for k, each in enumerate(names)}
-    aliases = {alias: own[each] for alias, each in _ALIASES.items() if each in own}
+    aliases = {alias: own[each] for alias, each in ALIASES.items() if each in own}
     return _POSITIONS | own | aliases
 
 
@@ -142,6 +148,19 @@ class _Arrays:
         function = partial(_widened, entry) if entry.wide else entry.forward
         self.__dict__[name] = ready = partial(function, self._xp)
         return ready
+
+
+def is_complex(x: Any) -> bool:
+    """Whether an array or tensor that a vjp reads has complex elements."""
+    return getattr(x, "_array", x).dtype.kind == "c"
+
+
+MODULES = ("linalg", "fft", "special")
+
+
+def is_public(name: str) -> bool:
+    """Whether the op is part of the namespace itself."""
+    return not name.startswith("_") and name.partition("_")[0] not in MODULES
 
 
 NUMPY = _Arrays(np)

@@ -18,12 +18,12 @@ def _add_at(xp: Any, x: Any, size: Any, index: Any) -> Any:
 
 
 # x[index] with arrays in the index, and its transpose: repeated places add up
-index = pick(
-    "index",
+pick(
+    "_index",
     lambda xp, x, index: x[index],
-    lambda F, g, x_shape, index: F.index_add_at(g, x_shape, index),
+    lambda F, g, x_shape, index: F._index_add_at(g, x_shape, index),
 )
-index_add_at = op("index_add_at", _add_at, lambda F, g, index: F.index(g, index))
+op("_index_add_at", _add_at, lambda F, g, index: F._index(g, index))
 
 
 def _index_put(xp: Any, x: Any, index: Any, value: Any, accumulate: bool = False) -> Any:
@@ -35,12 +35,13 @@ def _index_put(xp: Any, x: Any, index: Any, value: Any, accumulate: bool = False
     return out
 
 
-index_put = pick(
+pick(
     "index_put",
     _index_put,
     lambda F, g, index, accumulate: g if accumulate else F.index_put(g, index, 0.0),
     None,
-    lambda F, g, index: F.index(g, index),
+    lambda F, g, index: F._index(g, index),
+    inplace=True,
 )
 
 
@@ -87,18 +88,18 @@ def _to_src(F: Any, g: Any, dim: int, index: Any, src_shape: tuple | None) -> An
     part = F.gather(g, dim, index)
     if src_shape is None or tuple(part.shape) == src_shape:
         return part
-    return F.place(part, src_shape, tuple(slice(n) for n in part.shape))
+    return F._place(part, src_shape, tuple(slice(n) for n in part.shape))
 
 
-gather = pick(
+pick(
     "gather",
     _gather,
-    lambda F, g, x_shape, dim, index: F.scatter_add(F.new_zeros(g, x_shape), dim, index, g),
+    lambda F, g, x_shape, dim, index: F.scatter_add(F._new_zeros(g, x_shape), dim, index, g),
 )
-scatter = pick(
+pick(
     "scatter", _scatter, lambda F, g, dim, index: F.scatter(g, dim, index, 0.0), None, None, _to_src
 )
-scatter_add = op("scatter_add", _scatter_add, lambda F, g: g, None, None, _to_src)
+op("scatter_add", _scatter_add, lambda F, g: g, None, None, _to_src, inplace=True)
 
 
 def _rows(dim: int, index: Any) -> tuple:
@@ -124,31 +125,36 @@ def _index_copy(xp: Any, x: Any, dim: int, index: Any, source: Any) -> Any:
     return out
 
 
-index_select = pick(
+pick(
     "index_select",
     _index_select,
-    lambda F, g, x_shape, dim, index: F.index_add_at(
+    lambda F, g, x_shape, dim, index: F._index_add_at(
         g, x_shape, (slice(None),) * (dim % len(x_shape)) + (index,)
     ),
 )
-index_add = op(
+op(
     "index_add",
     _index_add,
     lambda F, g: g,
     None,
     None,
     lambda F, g, dim, index, alpha: F.index_select(g, dim, index) * alpha,
+    inplace=True,
 )
-index_copy = pick(
+pick(
     "index_copy",
     _index_copy,
     lambda F, g, dim, index: F.index_fill(g, dim, index, 0.0),
     None,
     None,
     lambda F, g, dim, index: F.index_select(g, dim, index),
+    inplace=True,
 )
-index_fill = pick(
-    "index_fill", _index_copy, lambda F, g, dim, index: F.index_fill(g, dim, index, 0.0)
+pick(
+    "index_fill",
+    _index_copy,
+    lambda F, g, dim, index: F.index_fill(g, dim, index, 0.0),
+    inplace=True,
 )
 
 
@@ -162,12 +168,13 @@ def _masked_fill(xp: Any, x: Any, mask: Any, value: Any) -> Any:
     return xp.where(mask, xp.asarray(value, x.dtype), x)
 
 
-masked_fill = pick(
+pick(
     "masked_fill",
     _masked_fill,
     lambda F, g, mask: F.masked_fill(g, mask, 0.0),
     None,
     lambda F, g, mask: F.sum(F.masked_fill(g, F.logical_not(mask), 0.0)),
+    inplace=True,
 )
 
 
@@ -178,7 +185,7 @@ def _masked_select(xp: Any, x: Any, mask: Any) -> Any:
 
 def _masked_vjp(F: Any, g: Any, x_shape: tuple, mask: Any) -> Any:
     shape = broadcast_shape(x_shape, tuple(mask.shape))
-    return F.index_add_at(g, shape, F.expand(mask, shape))
+    return F._index_add_at(g, shape, F.expand(mask, shape))
 
 
 def broadcast_shape(*shapes: tuple) -> tuple:
@@ -188,8 +195,8 @@ def broadcast_shape(*shapes: tuple) -> tuple:
     return np.broadcast_shapes(*shapes)
 
 
-masked_select = pick("masked_select", _masked_select, _masked_vjp)
-nonzero = pick(
+pick("masked_select", _masked_select, _masked_vjp)
+pick(
     "nonzero",
     lambda xp, x: xp.stack(xp.nonzero(x), 1) if x.ndim else xp.zeros((int(bool(x)), 0), xp.int64),
 )
@@ -225,22 +232,22 @@ def _sorted_vjp(F: Any, g: Any, out: tuple, x_shape: tuple, dim: int) -> Any:
 
 
 def _gather_back(F: Any, g: Any, x_shape: tuple, dim: int, index: Any) -> Any:
-    return F.scatter_add(F.new_zeros(g, x_shape), dim, index, g)
+    return F.scatter_add(F._new_zeros(g, x_shape), dim, index, g)
 
 
-new_zeros = pick("new_zeros", lambda xp, x, size: xp.zeros(size, x.dtype))
-sort = pick("sort", _sort, _sorted_vjp)
-topk = pick("topk", _topk, _sorted_vjp)
-take_along_dim = pick(
+pick("_new_zeros", lambda xp, x, size: xp.zeros(size, x.dtype))
+pick("sort", _sort, _sorted_vjp)
+pick("topk", _topk, _sorted_vjp)
+pick(
     "take_along_dim",
     _take_along_dim,
     lambda F, g, x_shape, indices, dim: _gather_back(F, g, x_shape, dim, indices),
 )
-one_hot = pick(
-    "one_hot", lambda xp, x, num_classes: (x[..., None] == xp.arange(num_classes)).astype(xp.int64)
+pick(
+    "_one_hot", lambda xp, x, num_classes: (x[..., None] == xp.arange(num_classes)).astype(xp.int64)
 )
-bincount = pick("bincount", lambda xp, x, minlength=0: xp.bincount(x, minlength=minlength))
-searchsorted = pick(
+pick("bincount", lambda xp, x, minlength=0: xp.bincount(x, minlength=minlength))
+pick(
     "searchsorted",
     lambda xp, x, values, right=False: xp.searchsorted(x, values, "right" if right else "left"),
 )

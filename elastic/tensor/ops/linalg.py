@@ -57,20 +57,20 @@ def _product(name: str, forward: Any) -> Any:
     return op(name, forward, _matmul_x, _matmul_y, operands=(0, 1), title=_title(name))
 
 
-matmul = _product("matmul", lambda xp, x, y: xp.matmul(x, y))
-mm = _product("mm", _of_ndim("mm", 2, 2))
-bmm = _product("bmm", _of_ndim("bmm", 3, 3))
-mv = _product("mv", _of_ndim("mv", 2, 1))
-dot = _product("dot", _of_ndim("dot", 1, 1))
-outer = op(
+_product("matmul", lambda xp, x, y: xp.matmul(x, y))
+_product("mm", _of_ndim("mm", 2, 2))
+_product("bmm", _of_ndim("bmm", 3, 3))
+_product("mv", _of_ndim("mv", 2, 1))
+_product("dot", _of_ndim("dot", 1, 1))
+op(
     "outer",
     lambda xp, x, y: x[:, None] * y,
     lambda F, g, y: F.mv(g, y),
     lambda F, g, x: F.mv(F.t(g), x),
     operands=(0, 1),
 )
-linear = op(
-    "linear",
+op(
+    "_linear",
     _linear,
     lambda F, g, weight: F.matmul(g, weight),
     _linear_weight,
@@ -103,7 +103,7 @@ def _einsum_back(
     return F.expand(part, shape)
 
 
-einsum = op(
+op(
     "einsum",
     lambda xp, operands, equation: xp.einsum(equation, *operands),
     joint=_einsum_vjp,

@@ -48,12 +48,12 @@ def _mean_vjp(F: Any, g: Any, x_shape: tuple, dim: Dims, keepdim: bool) -> Any:
     return _spread(F, g / folded_count(x_shape, dim), x_shape, dim, keepdim)
 
 
-sum = op(
+op(
     "sum",
     lambda xp, x, dim=None, keepdim=False: _counted(x).sum(axes(dim), keepdims=keepdim),
     _spread,
 )
-mean = op(
+op(
     "mean",
     lambda xp, x, dim=None, keepdim=False: (
         x.sum(axes(dim), keepdims=keepdim) / folded_count(x.shape, dim)
@@ -83,7 +83,7 @@ def _others(F: Any, x: Any, dim: Dims) -> Any:
     return F.cat([a * b for a, b in zip(before, after[::-1], strict=True)], dim)
 
 
-prod = op(
+op(
     "prod",
     lambda xp, x, dim=None, keepdim=False: _counted(x).prod(axes(dim), keepdims=keepdim),
     _prod_vjp,
@@ -96,12 +96,8 @@ def _extreme_vjp(F: Any, g: Any, x: Any, out: Any, dim: Dims, keepdim: bool) -> 
     return mask * (unfold(F, g, shape, dim, keepdim) / F.sum(mask, dim, dim is not None))
 
 
-amax = op(
-    "amax", lambda xp, x, dim=None, keepdim=False: x.max(axes(dim), keepdims=keepdim), _extreme_vjp
-)
-amin = op(
-    "amin", lambda xp, x, dim=None, keepdim=False: x.min(axes(dim), keepdims=keepdim), _extreme_vjp
-)
+op("amax", lambda xp, x, dim=None, keepdim=False: x.max(axes(dim), keepdims=keepdim), _extreme_vjp)
+op("amin", lambda xp, x, dim=None, keepdim=False: x.min(axes(dim), keepdims=keepdim), _extreme_vjp)
 
 
 def _best(xp: Any, x: Any, dim: int, keepdim: bool, where: Any) -> tuple:
@@ -127,23 +123,23 @@ def _at_0d(function: Any) -> Any:
     return along
 
 
-max_dim = op(
-    "max_dim",
+op(
+    "_max_dim",
     lambda xp, x, dim, keepdim=False: _best(xp, x, dim, keepdim, xp.argmax),
     _best_vjp,
     title="MaxBackward0",
 )
-min_dim = op(
-    "min_dim",
+op(
+    "_min_dim",
     lambda xp, x, dim, keepdim=False: _best(xp, x, dim, keepdim, xp.argmin),
     _best_vjp,
     title="MinBackward0",
 )
-argmax = op("argmax", lambda xp, x, dim=None, keepdim=False: x.argmax(dim, keepdims=keepdim))
-argmin = op("argmin", lambda xp, x, dim=None, keepdim=False: x.argmin(dim, keepdims=keepdim))
-any = op("any", lambda xp, x, dim=None, keepdim=False: (x != 0).any(axes(dim), keepdims=keepdim))
-all = op("all", lambda xp, x, dim=None, keepdim=False: (x != 0).all(axes(dim), keepdims=keepdim))
-count_nonzero = op("count_nonzero", lambda xp, x, dim=None: xp.asarray((x != 0).sum(axes(dim))))
+op("argmax", lambda xp, x, dim=None, keepdim=False: x.argmax(dim, keepdims=keepdim))
+op("argmin", lambda xp, x, dim=None, keepdim=False: x.argmin(dim, keepdims=keepdim))
+op("any", lambda xp, x, dim=None, keepdim=False: (x != 0).any(axes(dim), keepdims=keepdim))
+op("all", lambda xp, x, dim=None, keepdim=False: (x != 0).all(axes(dim), keepdims=keepdim))
+op("count_nonzero", lambda xp, x, dim=None: xp.asarray((x != 0).sum(axes(dim))))
 
 # Moments and norms
 
@@ -162,14 +158,14 @@ def _std_vjp(F: Any, g: Any, x: Any, out: Any, dim: Dims, correction: float, kee
     return _var_vjp(F, F.where(out == 0, 0.0, g / (2 * out)), x, dim, correction, keepdim)
 
 
-var = op(
+op(
     "var",
     lambda xp, x, dim=None, correction=1, keepdim=False: x.var(
         axes(dim), ddof=correction, keepdims=keepdim
     ),
     _var_vjp,
 )
-std = op(
+op(
     "std",
     lambda xp, x, dim=None, correction=1, keepdim=False: x.std(
         axes(dim), ddof=correction, keepdims=keepdim
@@ -204,7 +200,7 @@ def _norm_vjp(F: Any, g: Any, x: Any, out: Any, p: float, dim: Dims, keepdim: bo
     return F.where(out == 0, 0.0, g * ratio / F.where(out == 0, 1.0, out) ** (p - 1))
 
 
-norm = op("norm", _norm, _norm_vjp, title="LinalgVectorNormBackward0")
+op("norm", _norm, _norm_vjp, title="LinalgVectorNormBackward0")
 
 # Scans
 
@@ -213,7 +209,7 @@ def _cumsum_vjp(F: Any, g: Any, dim: int) -> Any:
     return F.flip(F.cumsum(F.flip(g, (dim,)), dim), (dim,))
 
 
-cumsum = op("cumsum", lambda xp, x, dim: _counted(x).cumsum(dim), _cumsum_vjp)
+op("cumsum", lambda xp, x, dim: _counted(x).cumsum(dim), _cumsum_vjp)
 
 
 def _cumprod_vjp(F: Any, g: Any, x: Any, out: Any, dim: int) -> Any:
@@ -232,7 +228,7 @@ def _cumprod_row(F: Any, g: Any, x: Any, dim: int, k: int) -> Any:
     return before * F.sum(F.narrow(g, dim, k, later) * rest, dim, True)
 
 
-cumprod = op("cumprod", lambda xp, x, dim: _counted(x).cumprod(dim), _cumprod_vjp)
+op("cumprod", lambda xp, x, dim: _counted(x).cumprod(dim), _cumprod_vjp)
 
 # Softmax
 
@@ -254,14 +250,12 @@ def _log_softmax(xp: Any, x: Any, dim: int) -> Any:
     return shifted - xp.log(xp.exp(shifted).sum(dim, keepdims=True))
 
 
-logsumexp = op(
+op(
     "logsumexp",
     _logsumexp,
     lambda F, g, x, out, x_shape, dim, keepdim: (
         unfold(F, g, x_shape, dim, keepdim) * F.exp(x - unfold(F, out, x_shape, dim, keepdim))
     ),
 )
-softmax = op("softmax", _softmax, lambda F, g, out, dim: (g - F.sum(g * out, dim, True)) * out)
-log_softmax = op(
-    "log_softmax", _log_softmax, lambda F, g, out, dim: g - F.exp(out) * F.sum(g, dim, True)
-)
+op("softmax", _softmax, lambda F, g, out, dim: (g - F.sum(g * out, dim, True)) * out)
+op("log_softmax", _log_softmax, lambda F, g, out, dim: g - F.exp(out) * F.sum(g, dim, True))

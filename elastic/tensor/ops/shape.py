@@ -142,34 +142,34 @@ def _select(xp: Any, x: Any, dim: int, index: int) -> Any:
 
 
 def _placed(F: Any, g: Any, x_shape: tuple, index: Any) -> Any:
-    return F.place(g, x_shape, index)
+    return F._place(g, x_shape, index)
 
 
 def _along(dim: int, shape: tuple, item: Any) -> tuple:
     return (slice(None),) * (dim % len(shape)) + (item,)
 
 
-reshape = view_op("reshape", _reshape, _back, packs=True, title="ViewBackward0")
-view = view_op("view", _view, _back, packs=True)
-flatten = view_op("flatten", _flatten, _back, title="ViewBackward0")
-unflatten = view_op("unflatten", _unflatten, _back, title="ViewBackward0")
-squeeze = view_op("squeeze", _squeeze, _back)
-unsqueeze = view_op("unsqueeze", _unsqueeze, _back)
-expand = view_op("expand", _expand, lambda F, g: g, packs=True)
-transpose = view_op("transpose", _transpose, lambda F, g, dim0, dim1: F.transpose(g, dim0, dim1))
-t = view_op("t", lambda xp, x: x.T, lambda F, g: F.t(g))
-permute = view_op("permute", _permute, lambda F, g, dims: F.permute(g, _inverse(dims)), packs=True)
-movedim = view_op(
+view_op("reshape", _reshape, _back, packs=True, title="ViewBackward0")
+view_op("view", _view, _back, packs=True)
+view_op("flatten", _flatten, _back, title="ViewBackward0")
+view_op("unflatten", _unflatten, _back, title="ViewBackward0")
+view_op("squeeze", _squeeze, _back)
+view_op("unsqueeze", _unsqueeze, _back)
+view_op("expand", _expand, lambda F, g: g, packs=True)
+view_op("transpose", _transpose, lambda F, g, dim0, dim1: F.transpose(g, dim0, dim1))
+view_op("t", lambda xp, x: x.T, lambda F, g: F.t(g))
+view_op("permute", _permute, lambda F, g, dims: F.permute(g, _inverse(dims)), packs=True)
+view_op(
     "movedim",
     lambda xp, x, source, destination: xp.moveaxis(x, source, destination),
     lambda F, g, source, destination: F.movedim(g, destination, source),
     title="PermuteBackward0",
 )
-alias = view_op("alias", lambda xp, x: x[...], lambda F, g: g)
-narrow = view_op(
+view_op("_alias", lambda xp, x: x[...], lambda F, g: g)
+view_op(
     "narrow",
     _narrow,
-    lambda F, g, x_shape, dim, start, length: F.place(
+    lambda F, g, x_shape, dim, start, length: F._place(
         g,
         x_shape,
         _along(
@@ -178,17 +178,17 @@ narrow = view_op(
     ),
     title="SliceBackward0",
 )
-select = view_op(
+view_op(
     "select",
     _select,
-    lambda F, g, x_shape, dim, index: F.place(g, x_shape, _along(dim, x_shape, index)),
+    lambda F, g, x_shape, dim, index: F._place(g, x_shape, _along(dim, x_shape, index)),
 )
-diagonal = view_op(
+view_op(
     "diagonal",
     lambda xp, x, offset=0, dim1=0, dim2=1: x.diagonal(offset, dim1, dim2),
     lambda F, g, x_shape, offset, dim1, dim2: F.diagonal_scatter(g, x_shape, offset, dim1, dim2),
 )
-unfold = view_op(
+view_op(
     "unfold",
     lambda xp, x, dimension, size, step: xp.lib.stride_tricks.sliding_window_view(
         x, size, dimension
@@ -203,7 +203,7 @@ def _fold(F: Any, g: Any, x_shape: tuple, dimension: int, size: int, step: int) 
     count, total = g.shape[d], 0
     for k in range(size):
         window = _along(d, x_shape, slice(k, k + (count - 1) * step + 1, step))
-        total = F.place(F.select(g, -1, k), x_shape, window) + total
+        total = F._place(F.select(g, -1, k), x_shape, window) + total
     return total
 
 
@@ -223,17 +223,15 @@ def _diagonal_scatter(xp: Any, x: Any, size: Any, offset: int, dim1: int, dim2: 
     return out
 
 
-place = copy_op(
-    "place", _place, lambda F, g, index: F.slice(g, index)
-)  # zeros but at a basic index
-slice_ = view_op(
-    "slice",
+copy_op("_place", _place, lambda F, g, index: F._slice(g, index))  # zeros but at a basic index
+view_op(
+    "_slice",
     lambda xp, x, index: x[
         index if isinstance(index, tuple) and ... in index else (*_tuple(index), ...)
     ],
-    lambda F, g, x_shape, index: F.place(g, x_shape, index),
+    lambda F, g, x_shape, index: F._place(g, x_shape, index),
 )
-diagonal_scatter = copy_op(
+copy_op(
     "diagonal_scatter",
     _diagonal_scatter,
     lambda F, g, offset, dim1, dim2: F.diagonal(g, offset, dim1, dim2),
@@ -251,9 +249,7 @@ def _sum_to_size(xp: Any, x: Any, size: Any) -> Any:
     return x.sum((*range(lead), *repeated), keepdims=True).reshape(size)
 
 
-sum_to_size = op(
-    "sum_to_size", _sum_to_size, lambda F, g, x_shape: F.expand(g, x_shape), packs=True
-)
+op("sum_to_size", _sum_to_size, lambda F, g, x_shape: F.expand(g, x_shape), packs=True)
 
 # Copies
 
@@ -277,21 +273,21 @@ def _stack_vjp(F: Any, g: Any, tensors_shape: list, dim: int) -> list:
     return [F.select(g, dim, k) for k in range(len(tensors_shape))]
 
 
-cat = op("cat", _cat, joint=_cat_vjp, variadic=True, wide=False)
-stack = op(
+op("cat", _cat, joint=_cat_vjp, variadic=True, wide=False)
+op(
     "stack",
     lambda xp, tensors, dim=0: xp.stack(tensors, dim),
     joint=_stack_vjp,
     variadic=True,
     wide=False,
 )
-flip = copy_op(
+copy_op(
     "flip",
     lambda xp, x, dims: xp.flip(x, axes_of(dims)).copy(),
     lambda F, g, dims: F.flip(g, dims),
     packs=True,
 )
-roll = copy_op(
+copy_op(
     "roll",
     lambda xp, x, shifts, dims=None: xp.roll(x, shifts, dims),
     lambda F, g, shifts, dims: F.roll(g, _minus(shifts), dims),
@@ -314,10 +310,8 @@ def _repeat_vjp(F: Any, g: Any, x_shape: tuple, repeats: Any) -> Any:
     return F.reshape(F.sum(F.reshape(g, pairs), tuple(range(0, len(pairs), 2))), x_shape)
 
 
-repeat = copy_op(
-    "repeat", lambda xp, x, repeats: xp.tile(x, axes_of(repeats)), _repeat_vjp, packs=True
-)
-repeat_interleave = copy_op(
+copy_op("repeat", lambda xp, x, repeats: xp.tile(x, axes_of(repeats)), _repeat_vjp, packs=True)
+copy_op(
     "repeat_interleave",
     lambda xp, x, repeats, dim=None: xp.repeat(x, repeats, dim),
     lambda F, g, x_shape, repeats, dim: _interleave_vjp(F, g, x_shape, repeats, dim),
@@ -331,15 +325,17 @@ def _interleave_vjp(F: Any, g: Any, x_shape: tuple, repeats: int, dim: int | Non
     return F.sum(F.reshape(g, (*x_shape[: d + 1], repeats, *x_shape[d + 1 :])), d + 1)
 
 
-tril = copy_op(
+copy_op(
     "tril",
     lambda xp, x, diagonal=0: xp.tril(x, diagonal),
     lambda F, g, diagonal: F.tril(g, diagonal),
+    inplace=True,
 )
-triu = copy_op(
+copy_op(
     "triu",
     lambda xp, x, diagonal=0: xp.triu(x, diagonal),
     lambda F, g, diagonal: F.triu(g, diagonal),
+    inplace=True,
 )
 
 
@@ -355,6 +351,4 @@ def _pad(xp: Any, x: Any, pad: Any, value: float = 0.0) -> Any:
     ].copy()
 
 
-pad_constant = copy_op(
-    "pad_constant", _pad, lambda F, g, pad: F.pad_constant(g, tuple(-n for n in pad))
-)
+copy_op("constant_pad_nd", _pad, lambda F, g, pad: F.constant_pad_nd(g, tuple(-n for n in pad)))

@@ -1,0 +1,8 @@
+"""Functions of PyTorch that choose between ops by their arguments, or are made of several.
+
+Each is published where it stands, by its decorator: see `_publish.py`.
+"""
+
+from elastic.tensor.functions import arithmetic, compare, index, products, reduce, shape
+
+__all__ = ["arithmetic", "compare", "index", "products", "reduce", "shape"]
