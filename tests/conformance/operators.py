@@ -1,7 +1,5 @@
 """PyTorch's operator database against ours: every sample, forward and gradients.
 
-    python -m tests.conformance [--only NAME …] [--missing] [--verbose]
-
 Each sample of each operator (`op_db` of torch.testing, float32) runs on both libraries from the
 same values, strides and seed. Right is an operator whose results have the same structure, dtypes,
 shapes and values, and whose gradients of every input agree, on all its samples.
@@ -9,10 +7,9 @@ shapes and values, and whose gradients of every input agree, on all its samples.
 
 from __future__ import annotations
 
-import traceback
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
@@ -21,6 +18,7 @@ from torch.testing._internal.common_methods_invocations import op_db
 import elastic.tensor as ours
 from elastic.tensor import Tensor
 from tests.conformance.bridge import tensors_in, to_ours, to_torch
+from tests.conformance.verdict import Verdict, told
 
 # Not PyTorch's public, dense interface: private names, CUDA's jiterator, sparse, masked tensors.
 LEFT_OUT = ("_", "jiterator", "torch.ops", "sparse", "to_sparse", "masked.")
@@ -41,21 +39,12 @@ class Missing(Exception):
     """We have no operator of that name."""
 
 
-@dataclass
-class Verdict:
-    """What became of one operator."""
-
-    name: str
-    samples: int = 0
-    missing: bool = False
-    faults: list[str] = field(default_factory=list)
-
-    @property
-    def word(self) -> str:
-        """right, wrong or missing."""
-        return "missing" if self.missing else "wrong" if self.faults else "right"
+def names() -> list[str]:
+    """The operators that can be compared."""
+    return sorted(comparable())
 
 
+@cache
 def comparable() -> dict[str, list]:
     """The entries of the database that can be compared, by the name of the operator."""
     found: dict[str, list] = {}
@@ -86,7 +75,7 @@ def resolve(name: str) -> Callable:
     return found
 
 
-def examine(name: str, entries: list, dtype: torch.dtype = torch.float32) -> Verdict:
+def examine(name: str, dtype: torch.dtype = torch.float32) -> Verdict:
     """Compare one operator on all samples of its entries."""
     verdict = Verdict(name)
     try:
@@ -94,7 +83,7 @@ def examine(name: str, entries: list, dtype: torch.dtype = torch.float32) -> Ver
     except Missing:
         verdict.missing = True
         return verdict
-    for entry in entries:
+    for entry in comparable()[name]:
         differentiable = entry.supports_autograd and dtype in entry.supported_backward_dtypes("cpu")
         torch.manual_seed(0)
         for k, sample in enumerate(entry.sample_inputs("cpu", dtype, requires_grad=differentiable)):
@@ -105,12 +94,6 @@ def examine(name: str, entries: list, dtype: torch.dtype = torch.float32) -> Ver
                 variant = f" ({entry.variant_test_name})" if entry.variant_test_name else ""
                 verdict.faults.append(f"{name}{variant} sample {k}: {told(error)}\n    {sample}")
     return verdict
-
-
-def told(error: Exception) -> str:
-    """The error with the innermost lines of its traceback."""
-    lines = traceback.format_exception(error)
-    return "".join(lines[-4:]).rstrip()[-1500:]
 
 
 def compare(entry: Any, function: Callable, sample: Any) -> None:
