@@ -35,7 +35,7 @@ class Node:
     op: Op
     edges: tuple
     values: Sequence | None  # the op's parameters and output, None where no vjp reads it
-    checks: tuple  # (position, version cell, version) of each saved tensor
+    checks: Sequence  # (position, version cell, version) of each saved tensor
     fits: tuple | None  # (shape, dtype) of each input, where a gradient may have another
     hooks: Hooks | None
 

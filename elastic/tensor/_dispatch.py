@@ -23,7 +23,7 @@ from elastic.tensor.dtypes import FROM_NUMPY, combine, promote_types, scalar_dty
 
 ndarray, asarray = np.ndarray, np.asarray
 _new = object.__new__
-_ONE = (True,)
+_ONE, _ONE_NOT, _NOT_ONE = (True,), (True, False), (False, True)
 
 
 def op(
@@ -48,99 +48,131 @@ def op(
     return entry.call
 
 
+# The two functions below are what a small op costs: they are written out, without a call to spare.
+
+
 def _unary(op: Op) -> Callable:
     differentiable = bool(op.vjps)
+    keep_x, keep_out = op.plan(_ONE)
 
     def call(input: Any, *, out: Any = None) -> Any:
-        array = input._array if isinstance(input, Tensor) else None
-        dtype = getattr(array, "dtype", None)
-        if (
-            array.__class__ is not ndarray
-            or (dtype is not F32 and dtype is not F64)
-            or out is not None
-        ):
+        if out is not None or not isinstance(input, Tensor):
             return apply(op, [input], out)
+        array = input._array
+        dtype = array.dtype
+        if array.__class__ is not ndarray or (dtype is not F32 and dtype is not F64):
+            return apply(op, [input])
         result = op.forward(np, array)
         if result.__class__ is not ndarray:
             result = asarray(result)
-        t = wrap(result)
-        if differentiable and mode.enabled:
-            if input._requires_grad if input._view is None else requires(input):
-                _record_unary(op, input, array, t)
+        t = _new(Tensor)
+        t._array = result
+        t._cell = cell = [0]
+        t._grad = t._hooks = t._view = None
+        if not (
+            differentiable
+            and mode.enabled
+            and (input._requires_grad if input._view is None else requires(input))
+        ):
+            t._node = None
+            t._requires_grad = False
+            return t
+        t._requires_grad = True
+        t._node = node = Node()
+        node.op = op
+        node.edges = (input._node or input,)
+        node.values = (array if keep_x else None, result if keep_out else None)
+        if keep_x:
+            now = input._cell
+            node.checks = ((0, now, now[0]), (1, cell, 0)) if keep_out else ((0, now, now[0]),)
+        else:
+            node.checks = ((1, cell, 0),) if keep_out else ()
+        node.fits = node.hooks = None
+        node._order = next_order()
         return t
 
     return call
 
 
-def _record_unary(op: Op, x: Tensor, array: Any, t: Tensor) -> None:
-    keep_x, keep_out = op.plans.get(_ONE) or op.plan(_ONE)
-    t._node = node = _new(Node)
-    t._requires_grad = True
-    node.op = op
-    node.edges = (x._node or x,)
-    node.values = (array if keep_x else None, t._array if keep_out else None)
-    checks: tuple = ((0, x._cell, x._cell[0]),) if keep_x else ()
-    node.checks = (*checks, (1, t._cell, 0)) if keep_out else checks
-    node.fits = node.hooks = None
-    node._order = next_order()
-
-
 def _binary(op: Op) -> Callable:
     differentiable = bool(op.vjps)
+    plan_both, plan_x, plan_y = op.plan((True, True)), op.plan(_ONE_NOT), op.plan(_NOT_ONE)
+    shapes_read = op.shapes_read
 
     def call(input: Any, other: Any, *, out: Any = None) -> Any:
-        a = input._array if isinstance(input, Tensor) else None
-        dtype = getattr(a, "dtype", None)
-        if a.__class__ is not ndarray or (dtype is not F32 and dtype is not F64) or out is not None:
+        if out is not None or not isinstance(input, Tensor):
             return apply(op, [input, other], out)
-        kind = other.__class__
-        if kind is float or kind is int:
-            b, wants = other, False
-        elif isinstance(other, Tensor) and other._array.dtype is dtype:
+        a = input._array
+        dtype = a.dtype
+        if a.__class__ is not ndarray or (dtype is not F32 and dtype is not F64):
+            return apply(op, [input, other])
+        if isinstance(other, Tensor):
             b = other._array
-            wants = other._requires_grad if other._view is None else requires(other)
+            if b.dtype is not dtype:
+                return apply(op, [input, other])
+            wants_y = other._requires_grad if other._view is None else requires(other)
+        elif other.__class__ is float or other.__class__ is int:
+            b, wants_y = other, False
         else:
-            return apply(op, [input, other], out)
+            return apply(op, [input, other])
         try:
             result = op.forward(np, a, b)
         except TRANSLATED as error:
             raise explained(op, (a, b), error) from None
         if result.__class__ is not ndarray:
             result = asarray(result)
-        t = wrap(result)
+        t = _new(Tensor)
+        t._array = result
+        t._cell = cell = [0]
+        t._grad = t._hooks = t._view = None
         if differentiable and mode.enabled:
-            needs = (input._requires_grad if input._view is None else requires(input), wants)
-            if needs[0] or wants:
-                _record_binary(op, needs, input, other, a, b, t)
+            wants_x = input._requires_grad if input._view is None else requires(input)
+            if wants_x or wants_y:
+                t._requires_grad = True
+                t._node = node = Node()
+                node.op = op
+                if not wants_y:
+                    keep_x, keep_y, keep_out = plan_x
+                    node.edges = (input._node or input, None)
+                elif wants_x:
+                    keep_x, keep_y, keep_out = plan_both
+                    node.edges = (input._node or input, other._node or other)
+                else:
+                    keep_x, keep_y, keep_out = plan_y
+                    node.edges = (None, other._node or other)
+                node.values = (
+                    a if keep_x else None,
+                    b if keep_y else None,
+                    result if keep_out else None,
+                )
+                node.checks = checks = []
+                if keep_x:
+                    now = input._cell
+                    checks.append((0, now, now[0]))
+                if keep_y and b is not other:
+                    now = other._cell
+                    checks.append((1, now, now[0]))
+                if keep_out:
+                    checks.append((2, cell, 0))
+                shape = result.shape
+                if a.shape != shape or (b is not other and b.shape != shape):
+                    node.fits = _fits(a, b)
+                else:
+                    node.fits = None
+                if shapes_read:
+                    node.values += (a.shape, getattr(b, "shape", None))
+                node.hooks = None
+                node._order = next_order()
+                return t
+        t._node = None
+        t._requires_grad = False
         return t
 
     return call
 
 
-def _record_binary(op: Op, needs: tuple, x: Tensor, y: Any, a: Any, b: Any, t: Tensor) -> None:
-    result = t._array
-    t._node = node = _new(Node)
-    t._requires_grad = True
-    node.op = op
-    node.edges = (x._node or x if needs[0] else None, y._node or y if needs[1] else None)
-    keep_x, keep_y, keep_out = op.plans.get(needs) or op.plan(needs)
-    tensor_y = b.__class__ is ndarray
-    node.values = (a if keep_x else None, b if keep_y else None, result if keep_out else None)
-    if op.shapes_read:
-        node.values += (a.shape, getattr(b, "shape", None))
-    checks: tuple = ((0, x._cell, x._cell[0]),) if keep_x else ()
-    if keep_y and tensor_y:
-        checks += ((1, y._cell, y._cell[0]),)
-    if keep_out:
-        checks += ((2, t._cell, 0),)
-    node.checks = checks
-    shape = result.shape
-    if a.shape != shape or (tensor_y and b.shape != shape):
-        node.fits = ((a.shape, a.dtype), (b.shape, b.dtype) if tensor_y else None)
-    else:
-        node.fits = None
-    node.hooks = None
-    node._order = next_order()
+def _fits(a: Any, b: Any) -> tuple:
+    return (a.shape, a.dtype), (b.shape, b.dtype) if b.__class__ is ndarray else None
 
 
 def _general(op: Op) -> Callable:
