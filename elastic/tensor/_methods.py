@@ -13,6 +13,7 @@ from elastic.tensor import _creation, backend, dtypes
 from elastic.tensor._autograd import Removable, hooks_of
 from elastic.tensor._autograd import backward as _walk_back
 from elastic.tensor._inplace import overwrite
+from elastic.tensor._rebuild import reduce_tensor as reduce  # noqa: F401 bound as a method
 from elastic.tensor._registry import REGISTRY
 from elastic.tensor._registry import TENSORS as F
 from elastic.tensor._tensor import Tensor, requires, wrap
@@ -253,22 +254,6 @@ def deepcopy(self: Tensor, memo: dict) -> Tensor:
         twin._grad = copy.deepcopy(self._grad, memo)
     twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
     return twin
-
-
-def reduce(self: Tensor, protocol: int) -> tuple:
-    """How to pickle it: its array and whether it requires a gradient."""
-    if self._node is not None:
-        raise RuntimeError("only graph leaves can be pickled; call detach() first")
-    array = np.ascontiguousarray(backend.to_host(self._array)).reshape(self._array.shape)
-    return rebuilt, (type(self), array, self._requires_grad, dict(self.__dict__))
-
-
-def rebuilt(cls: type, array: np.ndarray, requires_grad: bool, attributes: dict) -> Tensor:
-    """A tensor from what `reduce` took apart."""
-    result = wrap(array, cls)
-    result._requires_grad = requires_grad
-    result.__dict__.update(attributes)
-    return result
 
 
 # Like another tensor

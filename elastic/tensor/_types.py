@@ -26,6 +26,9 @@ class Size(tuple):
     def __add__(self, other: Iterable[int]) -> Size:  # type: ignore[override]
         return Size((*self, *other))
 
+    def __reduce__(self) -> tuple:
+        return Size, (tuple(self),)
+
 
 class device:
     """Where an array lives: `device("cpu")`, `device("cuda:1")` or `device("cuda", 1)`."""
@@ -51,6 +54,9 @@ class device:
 
     def __hash__(self) -> int:
         return hash((self.type, self.index))
+
+    def __reduce__(self) -> tuple:
+        return device, (self.type,) if self.index is None else (self.type, self.index)
 
     def __str__(self) -> str:
         return self.type if self.index is None else f"{self.type}:{self.index}"

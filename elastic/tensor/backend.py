@@ -54,6 +54,44 @@ def to_host(array: Any) -> np.ndarray:
     return array if isinstance(array, np.ndarray) else array.get()
 
 
+def address(array: Any) -> int:
+    """Where the first element of `array` is."""
+    return array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
+
+
+def owner_of(array: Any) -> Any:
+    """The array whose memory `array` is a view of: itself when it owns its memory."""
+    kind, owner = type(array) if not isinstance(array, np.ndarray) else np.ndarray, array
+    while (array := getattr(array, "base", None)) is not None:
+        owner = array if isinstance(array, kind) else owner
+    return owner
+
+
+def bytes_of(owner: Any) -> Any:
+    """All memory from the first to the last element of `owner`, as a flat view of uint8."""
+    if not owner.size:
+        return xp_of(owner).empty(0, np.uint8)
+    count = 1 + sum(
+        abs(s) // owner.itemsize * (n - 1) for s, n in zip(owner.strides, owner.shape, strict=True)
+    )
+    if not isinstance(owner, np.ndarray):
+        return strided(owner, np.dtype(np.uint8), 0, (count * owner.itemsize,), (1,))
+    forward: Any = (*[slice(None, None, -1 if s < 0 else 1) for s in owner.strides], ...)
+    lowest = owner[forward]
+    elements = np.lib.stride_tricks.as_strided(lowest, (count,), (owner.itemsize,))
+    return elements.view(np.uint8)
+
+
+def strided(memory: Any, dtype: np.dtype, offset: int, shape: tuple, strides: tuple) -> Any:
+    """An array on `memory` (of uint8) that begins at byte `offset`; `strides` are in bytes.
+
+    Raises: ValueError when it would leave the memory of numpy.
+    """
+    if isinstance(memory, np.ndarray):
+        return np.ndarray(shape, dtype, memory, offset, strides)
+    return xp_of(memory).ndarray(shape, dtype, memory.data + offset, strides)
+
+
 @cache
 def gpu_count() -> int:
     """How many GPUs cupy can use: 0 without cupy, a driver or a device."""

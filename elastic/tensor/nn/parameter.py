@@ -6,6 +6,7 @@ from typing import Any
 
 import elastic.tensor as torch
 from elastic.tensor import Tensor
+from elastic.tensor._rebuild import reduce_parameter
 
 __all__ = ["Buffer", "Parameter"]
 
@@ -23,7 +24,7 @@ class Parameter(Tensor):
         return memo[id(self)]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return type(self), (self.detach(), self.requires_grad)
+        return reduce_parameter(self)
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
