@@ -100,11 +100,16 @@ for _name, _function in _bind.functions().items():
     globals().setdefault(_name, _function)
 
 
+# Built on this module or rarely needed, so loaded when first asked for
+_LATER = {name: name for name in ("func", "nn", "optim", "safetensors", "serialization", "utils")}
+_LATER |= {"load": "serialization", "save": "serialization"}
+
+
 def __getattr__(name: str) -> Any:
-    # nn and optim are built on this module, so they are loaded when first asked for.
-    if name in ("nn", "optim"):
-        return importlib.import_module(f"elastic.tensor.{name}")
-    raise AttributeError(f"module 'elastic.tensor' has no attribute {name!r}")
+    if name not in _LATER:
+        raise AttributeError(f"module 'elastic.tensor' has no attribute {name!r}")
+    module = importlib.import_module(f"elastic.tensor.{_LATER[name]}")
+    return module if name == _LATER[name] else getattr(module, name)
 
 
 __all__ = sorted(

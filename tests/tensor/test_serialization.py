@@ -84,6 +84,11 @@ def test_a_file_of_pytorch(name: str) -> None:
     assert found["words"] == [torch.Size([2, 3]), torch.float64, torch.device("cuda", 1)]
 
 
+def test_it_is_in_the_namespace() -> None:
+    assert (torch.save, torch.load) == (save, load)
+    assert torch.serialization.load is load
+
+
 def test_whole_models_of_pytorch_are_refused_by_default() -> None:
     text = (
         r"(?s)Weights only load failed\. This file can still be loaded.*WeightsUnpickler error: "
