@@ -73,16 +73,25 @@ class Node:
             F = NUMPY
         elif isinstance(g, Tensor):
             F, values = TENSORS, self._as_tensors(values)
+        elif isinstance(g, generic):  # numpy's arithmetic on 0-d arrays
+            F, g = NUMPY, np.asarray(g)
         else:
             F = arrays(backend.xp_of(g))
         if self.conjugates:
             values = [_conjugate(F, value) for value in values]
         if op.joint:
             return op.joint(F, g, *[values[k] for k in op.reads[0]])
-        return [
-            None if edge is None else vjp(F, g, *[values[k] for k in reads])
-            for edge, vjp, reads in zip(edges, op.vjps, op.reads)  # noqa: B905 vjps may be fewer
-        ]
+        results: list = []
+        for edge, (vjp, first, rest) in zip(edges, op.rules):  # noqa: B905 rules may be fewer
+            if edge is None:
+                results.append(None)
+            elif rest is not None:
+                results.append(vjp(F, g, *[values[k] for k in rest]))
+            elif first is None:
+                results.append(vjp(F, g))
+            else:
+                results.append(vjp(F, g, values[first]))
+        return results
 
     def release(self) -> None:
         """Frees the saved tensors; what saved none can be walked again."""
@@ -245,7 +254,21 @@ def walk(seeds: list, keep: bool, graph: bool, wanted: set | None = None) -> tup
                 if node in wanted:  # type: ignore[operator]
                     found[node] = g
                 edges = tuple([e if e in useful else None for e in edges])
-            _spread(node, g, edges, grads, heap, owned)
+            results = node.gradients(g, edges)
+            if node.hooks is not None and node.hooks.after:
+                results = _pass_after(node, results, g)
+            if node.fits is not None:
+                results = _fitted(results, node.fits)
+            for edge, gradient in zip(edges, results):  # noqa: B905 later inputs have no rules
+                if edge is None or gradient is None:
+                    continue
+                if edge in grads:
+                    _add(edge, gradient, grads, owned)
+                elif edge._order is not None:
+                    grads[edge] = gradient
+                    heappush(heap, (edge._order, edge))
+                else:
+                    _collect(edge, gradient, g, grads, heap, owned)
             if not keep:
                 node.release()
     finally:
@@ -253,32 +276,29 @@ def walk(seeds: list, keep: bool, graph: bool, wanted: set | None = None) -> tup
     return found | grads, owned
 
 
-def _spread(node: Any, g: Any, edges: tuple, grads: dict, heap: list, owned: set) -> None:
-    results = node.gradients(g, edges)
-    if node.hooks is not None and node.hooks.after:
-        results = _pass_after(node, results, g)
-    fits = node.fits
-    for k, edge in enumerate(edges):
-        if edge is None or results[k] is None:
-            continue
-        gradient = results[k]
-        if fits is not None:
-            gradient = fit(gradient, *fits[k])
-        elif isinstance(gradient, generic):  # numpy's arithmetic on 0-d arrays
-            gradient = np.asarray(gradient)
-        _collect(edge, gradient, g, grads, heap, owned)
+def _fitted(results: Iterable, fits: tuple) -> list:
+    return [
+        r if r is None or fit_to is None else fit(r, *fit_to)
+        for r, fit_to in zip(results, fits)  # noqa: B905 later inputs have no rules
+    ]
 
 
 def _collect(edge: Any, gradient: Any, g: Any, grads: dict, heap: list, owned: set) -> None:
-    """Adds `gradient`, which came out of `g`, to what `edge` has collected."""
-    previous = grads.get(edge)
-    if previous is None:
-        grads[edge] = gradient
-        if edge._order is not None:
-            heappush(heap, (edge._order, edge))
-        elif gradient is not g and gradient.__class__ is ndarray and gradient.base is None:
-            owned.add(edge)  # a vjp returns g, a view, or a new array
-    elif edge in owned:
+    """Keeps `gradient`, which came out of `g`, as the first that `edge` collects."""
+    if edge in grads:
+        _add(edge, gradient, grads, owned)
+        return
+    grads[edge] = np.asarray(gradient) if isinstance(gradient, generic) else gradient
+    if edge._order is not None:
+        heappush(heap, (edge._order, edge))
+    elif gradient is not g and gradient.__class__ is ndarray and gradient.base is None:
+        owned.add(edge)  # a vjp returns g, a view, or a new array
+
+
+def _add(edge: Any, gradient: Any, grads: dict, owned: set) -> None:
+    """Adds `gradient` to what `edge` has collected."""
+    previous = grads[edge]
+    if edge in owned:
         previous += gradient
     elif gradient.__class__ is dict:
         previous.update(gradient)

@@ -55,7 +55,17 @@ class Op:
 
     __slots__ = (
         *("call", "defaults", "forward", "joint", "name", "names", "operands", "packs", "plain"),
-        *("plans", "positions", "reads", "shapes_read", "title", "to_float", "traits", "variadic"),
+        *(
+            "plans",
+            "positions",
+            "reads",
+            "rules",
+            "shapes_read",
+            "title",
+            "to_float",
+            "traits",
+            "variadic",
+        ),
         *("view", "vjps", "wide"),
     )
     call: Callable  # what users call
@@ -71,6 +81,9 @@ class Op:
         self.defaults = forward.__defaults__ or ()
         self.positions = _positions(self.names)
         self.reads = tuple(self._read_positions(rule) for rule in (joint and (joint,)) or vjps)
+        self.rules = (
+            tuple(_rule(*each) for each in zip(vjps, self.reads, strict=True)) if not joint else ()
+        )
         self.shapes_read = any(k > len(self.names) for read in self.reads for k in read)
         self.plans: dict[tuple, tuple] = {}
 
@@ -111,6 +124,11 @@ class Op:
             if value is _MISSING:
                 raise TypeError(f"{self.name}() missing required argument: '{name}'")
         return values
+
+
+def _rule(vjp: Callable | None, reads: tuple[int, ...]) -> tuple:
+    """A vjp with where its only value lies, or where all of several lie."""
+    return vjp, reads[0] if len(reads) == 1 else None, reads if len(reads) > 1 else None
 
 
 def _camel(name: str) -> str:
