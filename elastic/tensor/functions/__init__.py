@@ -3,6 +3,6 @@
 Each is published where it stands, by its decorator: see `_publish.py`.
 """
 
-from elastic.tensor.functions import arithmetic, compare, index, products, reduce, shape
+from elastic.tensor.functions import arithmetic, compare, conv, index, products, reduce, shape
 
-__all__ = ["arithmetic", "compare", "index", "products", "reduce", "shape"]
+__all__ = ["arithmetic", "compare", "conv", "index", "products", "reduce", "shape"]

@@ -189,7 +189,7 @@ def _to_size(F: Any, x: Any, weight: Any, size: Any, place: tuple, rest: tuple) 
         more = tuple(n - m for n, m in zip(size[2:], natural, strict=True))
     out = F.convolution(x, weight, None, *place, transposed, more, groups)
     if tuple(out.shape) != tuple(size):
-        out = F.slice(out, tuple(slice(n) for n in size))
+        out = F._slice(out, tuple(slice(n) for n in size))
     return out
 
 
