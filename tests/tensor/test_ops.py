@@ -23,6 +23,7 @@ from elastic.tensor._dispatch import op as register
 from elastic.tensor._registry import NUMPY, REGISTRY, TENSORS, kernel, set_forward
 from elastic.tensor._tensor import Tensor, wrap
 from elastic.tensor._types import device
+from tests.tensor.spatial_ops import SPATIAL
 
 SEED = 20240229
 _rng = np.random.RandomState(SEED)
@@ -316,7 +317,7 @@ TABLE = dict(
     bincount=calls(np.bincount, (np.array([0, 3, 1, 3]),)),
     searchsorted=calls(np.searchsorted, (np.array([1.0, 2.0, 4.0]), np.array([0.5, 2.0, 9.0]))),
 )  # fmt: skip
-
+TABLE |= {name: Calls(*line) for name, line in SPATIAL.items()}
 
 OF_COMPLEX = {"imag"}  # nothing to differentiate for real numbers
 every_op = pytest.mark.parametrize("name", sorted(TABLE))
@@ -337,7 +338,9 @@ def as_tensors(name: str, arguments: tuple, dtype: Any = np.float64) -> list:
             return wrap(value)
         return wrap(value.astype(dtype)).requires_grad_(wants)
 
-    wants = [k < len(differentiable) and differentiable[k] is not None for k in range(9)]
+    wants = [
+        k < len(differentiable) and differentiable[k] is not None for k in range(len(arguments))
+    ]
     return [leaf(value, want) for value, want in zip(arguments, wants, strict=False)]
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from elastic.tensor._publish import public
 from elastic.tensor._registry import TENSORS as F
 from elastic.tensor._tensor import Tensor
-from elastic.tensor.dtypes import FROM_NUMPY
 from elastic.tensor.ops.conv import transposed_size
 
 Number = int | Sequence[int]  # one for all dimensions, or one each
@@ -141,7 +140,7 @@ def convolution(
     given = {"stride": stride, "padding": padding, "dilation": dilation}
     place = tuple(_expanded(name, value, nd) for name, value in given.items())
     more = _expanded("output_padding", output_padding, nd)
-    _check_numbers(*place, more, groups)
+    _check_numbers(place, more, groups)
     _check_shapes(input, weight, bias, transposed, groups)
     _check_output(input, weight, place, transposed, more)
     _check_dtypes(input, weight, bias)
@@ -161,7 +160,8 @@ def _forward(
     batch = _batched(f"conv{nd}d", nd, input)
     if isinstance(padding, str):
         batch, padding = _padded_by_name(batch, weight, stride, padding, dilation)
-    places = [_each(value, nd) for value in (stride, padding, dilation)]
+    place: Any = (stride, padding, dilation)
+    places = [_each(value, nd) for value in place]
     out = convolution(batch, weight, bias, *places, False, (0,) * nd, groups)
     return out if batch.dim() == input.dim() else out.squeeze(0)
 
@@ -197,8 +197,8 @@ def _each(value: Number, nd: int) -> Any:
     return (value,) * nd if isinstance(value, int) else tuple(value)
 
 
-def _expanded(name: str, value: Number, nd: int) -> tuple:
-    value = _each(value, nd)
+def _expanded(name: str, given: Number, nd: int) -> tuple:
+    value = _each(given, nd)
     value = value * nd if len(value) == 1 else value
     if len(value) != nd:
         raise RuntimeError(
@@ -233,7 +233,8 @@ def _padded_by_name(
     return input, tuple(total // 2 for total in totals)
 
 
-def _check_numbers(stride: tuple, padding: tuple, dilation: tuple, more: tuple, groups: int) -> None:
+def _check_numbers(place: tuple, more: tuple, groups: int) -> None:
+    stride, padding, dilation = place
     if groups <= 0:
         raise RuntimeError("non-positive groups is not supported")
     if any(n < 0 for n in padding):
@@ -287,7 +288,7 @@ def _check_shapes(
 def _check_output(
     input: Tensor, weight: Tensor, place: tuple, transposed: bool, more: tuple
 ) -> None:
-    stride, padding, dilation = place
+    _, padding, dilation = place
     size, kernel = input.shape[2:], weight.shape[2:]
     if transposed:
         _check_transposed_output(size, kernel, place, more)

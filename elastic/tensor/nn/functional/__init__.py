@@ -6,3 +6,4 @@ from elastic.tensor.nn.functional._dropout import *
 from elastic.tensor.nn.functional._linear import *
 from elastic.tensor.nn.functional._losses import *
 from elastic.tensor.nn.functional._norms import *
+from elastic.tensor.nn.functional._padding import *

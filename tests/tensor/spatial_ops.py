@@ -1,0 +1,218 @@
+# ruff: noqa: E501 one line an op
+"""The lines of the ops over space in the table of `test_ops.py`, and their references.
+
+The references are the definitions, cell by cell; nothing here is fast.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+_rng = np.random.RandomState(7)
+
+
+def numbers(*shape: int) -> np.ndarray:
+    """Distinct numbers in (-2, 2)."""
+    count = int(np.prod(shape))
+    return _rng.permutation(np.linspace(-1.9, 1.8, count)).reshape(shape)
+
+
+def cells(*size: int) -> Any:
+    """All indices of an array of that size."""
+    return itertools.product(*map(range, size))
+
+
+def seen(position: tuple, cell: tuple, place: tuple) -> tuple:
+    """The cell of the input that a cell of the kernel sees at a position; may lie outside."""
+    stride, padding, dilation = place
+    return tuple(
+        o * s - p + k * d
+        for o, k, s, p, d in zip(position, cell, stride, padding, dilation, strict=True)
+    )
+
+
+def inside(index: tuple, size: tuple) -> bool:
+    return all(0 <= i < n for i, n in zip(index, size, strict=True))
+
+
+def convolved(
+    x: np.ndarray,
+    w: np.ndarray,
+    b: Any,
+    stride: tuple,
+    padding: tuple,
+    dilation: tuple,
+    transposed: bool,
+    more: tuple,
+    groups: int,
+) -> np.ndarray:
+    place, kernel = (stride, padding, dilation), w.shape[2:]
+    ends = zip(x.shape[2:], kernel, *place, more, strict=True)
+    if transposed:
+        size = tuple((n - 1) * s - 2 * p + d * (k - 1) + 1 + m for n, k, s, p, d, m in ends)
+        out = np.zeros((len(x), w.shape[1] * groups, *size))
+    else:
+        size = tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d, _ in ends)
+        out = np.zeros((len(x), len(w), *size))
+    # channel c of the kernel's outputs reads channel i of its group's inputs
+    per = len(w) // groups
+    small, large = (x.shape[2:], size) if transposed else (size, x.shape[2:])
+    for c, i, position, cell in itertools.product(
+        range(len(w)), range(w.shape[1]), cells(*small), cells(*kernel)
+    ):
+        at = seen(position, cell, place)
+        channel = c // per * w.shape[1] + i
+        if inside(at, large):
+            if transposed:
+                out[(slice(None), channel, *at)] += (
+                    x[(slice(None), c, *position)] * w[(c, i, *cell)]
+                )
+            else:
+                out[(slice(None), c, *position)] += (
+                    x[(slice(None), channel, *at)] * w[(c, i, *cell)]
+                )
+    return out if b is None else out + b.reshape(-1, *[1] * len(size))
+
+
+def weight_gradient(
+    g: np.ndarray,
+    x: np.ndarray,
+    size: tuple,
+    stride: tuple,
+    padding: tuple,
+    dilation: tuple,
+    transposed: bool,
+    groups: int,
+) -> np.ndarray:
+    """Linear in the weight: the sum of what each of its elements alone would give."""
+    out = np.zeros(size)
+    more = (0,) * len(stride)
+    for index in np.ndindex(size):
+        one = np.zeros(size)
+        one[index] = 1
+        out[index] = (
+            g * convolved(x, one, None, stride, padding, dilation, transposed, more, groups)
+        ).sum()
+    return out
+
+
+def by_rule(x: np.ndarray, rules: tuple, back: bool = False) -> np.ndarray:
+    """Each dimension by the matrix of its rule, found by resampling unit vectors in numpy's way."""
+    for k, (name, n, out, *rest) in enumerate(rules):
+        matrix = MATRICES[name](n, out, *rest)
+        axis = x.ndim - len(rules) + k
+        x = np.moveaxis(np.tensordot(matrix.T if back else matrix, x, (1, axis)), 0, axis)
+    return x
+
+
+def padding_matrix(n: int, out: int, before: int, mode: str) -> np.ndarray:
+    after = out - n - before
+    cut = np.eye(n)[max(-before, 0) : n + min(after, 0)]
+    names = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+    return np.pad(cut, ((max(before, 0), max(after, 0)), (0, 0)), names[mode])
+
+
+def mean_matrix(n: int, out: int) -> np.ndarray:
+    matrix = np.zeros((out, n))
+    for k in range(out):
+        window = slice(int(np.floor(k * n / out)), int(np.ceil((k + 1) * n / out)))
+        matrix[k, window] = 1 / (window.stop - window.start)
+    return matrix
+
+
+def nearest_matrix(n: int, out: int, factor: Any, middle: bool) -> np.ndarray:
+    at = (np.arange(out) + (0.5 if middle else 0)) * n / out
+    return np.eye(n)[np.floor(at).astype(int)]
+
+
+def kernel_matrix(n: int, out: int, corners: bool, kernel: Callable, reach: int) -> np.ndarray:
+    """Weights of a kernel around where each output lies; outside is the edge."""
+    at = np.arange(out) * (n - 1) / (out - 1) if corners else (np.arange(out) + 0.5) * n / out - 0.5
+    matrix = np.zeros((out, n))
+    for k, x in enumerate(at):
+        for i in range(-reach, n + reach):
+            matrix[k, min(max(i, 0), n - 1)] += kernel(abs(x - i))
+    return matrix
+
+
+def keys(t: float, a: float = -0.75) -> float:
+    if t <= 1:
+        return (a + 2) * t**3 - (a + 3) * t**2 + 1
+    return a * t**3 - 5 * a * t**2 + 8 * a * t - 4 * a if t < 2 else 0.0
+
+
+def wide_matrix(n: int, out: int, kernel: Callable) -> np.ndarray:
+    """Kernels as wide as outputs are apart, cut at the edge and scaled to sum to 1."""
+    scale = n / out
+    at = (np.arange(out) + 0.5) * scale - 0.5
+    matrix = np.array([[kernel(abs(i - x) / max(scale, 1)) for i in range(n)] for x in at])
+    return matrix / matrix.sum(1, keepdims=True)
+
+
+def tent(t: float) -> float:
+    return max(1 - t, 0)
+
+
+MATRICES = {
+    "pad": padding_matrix,
+    "mean": mean_matrix,
+    "nearest": nearest_matrix,
+    "linear": lambda n, out, corners, *_: kernel_matrix(n, out, corners, tent, 1),
+    "cubic": lambda n, out, corners, *_: kernel_matrix(n, out, corners, keys, 3),
+    "antialiased": lambda n, out, corners, factor, double, name: wide_matrix(
+        n, out, tent if name == "linear" else lambda t: keys(t, -0.5)
+    ),
+}
+
+
+LINE = (numbers(2, 2, 5), numbers(3, 2, 2), numbers(3), (2,), (1,), (1,), False, (0,), 1)
+PLANE = (numbers(2, 4, 4, 3), numbers(4, 2, 2, 3), None, (1, 2), (1, 1), (2, 1), False, (0, 0), 2)
+DEPTHWISE = (
+    numbers(1, 2, 3, 3),
+    numbers(2, 1, 2, 2),
+    None,
+    (1, 1),
+    (0, 0),
+    (1, 1),
+    False,
+    (0, 0),
+    2,
+)
+SPACE = (
+    numbers(1, 1, 3, 2, 3),
+    numbers(2, 1, 2, 1, 2),
+    numbers(2),
+    (1, 1, 2),
+    (0, 0, 1),
+    (1, 1, 1),
+    False,
+    (0, 0, 0),
+    1,
+)
+UP = (numbers(2, 4, 2, 3), numbers(4, 2, 3, 2), numbers(4), (2, 1), (1, 0), (1, 2), True, (1, 1), 2)
+BEYOND = (numbers(1, 1, 3), numbers(1, 2, 2), None, (1,), (0,), (2,), True, (1,), 1)
+
+
+def calls(reference: Callable, *arguments: tuple) -> tuple:
+    return reference, arguments
+
+
+SPATIAL = dict(  # noqa: C408
+    convolution=calls(convolved, LINE, PLANE, DEPTHWISE, SPACE, UP, BEYOND),
+    _conv_weight=calls(weight_gradient, (numbers(2, 3, 3), numbers(2, 2, 5), (3, 2, 2), (2,), (1,), (1,), False, 1), (numbers(1, 4, 4, 3), numbers(1, 4, 2, 2), (4, 2, 2, 2), (2, 1), (0, 0), (1, 1), True, 2)),
+    _resample=calls(
+        by_rule,
+        (numbers(2, 3, 4), (("pad", 3, 6, 2, "reflect"), ("pad", 4, 5, -1, "replicate"))),
+        (numbers(2, 4), (("pad", 4, 9, 2, "circular"),)),
+        (numbers(5, 3), (("mean", 5, 3), ("mean", 3, 7))),
+        (numbers(4, 3), (("nearest", 4, 3, None, False), ("nearest", 3, 8, None, True))),
+        (numbers(3, 4), (("linear", 3, 5, False, None, True), ("linear", 4, 7, True, None, True))),
+        (numbers(3, 4), (("cubic", 3, 5, False, None, True), ("cubic", 4, 3, True, None, True))),
+        (numbers(7, 4), (("antialiased", 7, 3, False, None, True, "linear"), ("antialiased", 4, 2, False, None, True, "cubic"))),
+        (numbers(2, 3), (("linear", 4, 3, False, None, True),), True),
+    ),
+)  # fmt: skip
