@@ -12,7 +12,7 @@ import importlib
 from math import e, inf, nan, pi
 from typing import Any
 
-from elastic.tensor import _bind, autograd, cuda, random, return_types
+from elastic.tensor import _bind, autograd, backend, cuda, random, return_types
 from elastic.tensor._creation import (
     arange,
     as_tensor,
@@ -95,6 +95,7 @@ from elastic.tensor.dtypes import bool_ as bool
 from elastic.tensor.dtypes import float_ as float
 from elastic.tensor.dtypes import int_ as int
 
+backend.keep_freed_memory()
 _bind.bind()
 for _name, _function in _bind.functions().items():
     globals().setdefault(_name, _function)
