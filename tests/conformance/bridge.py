@@ -31,6 +31,8 @@ def to_ours(value: Any) -> Any:
         twin = ours.Generator()
         twin.set_state(tensor_to_ours(value.get_state()))
         return twin
+    if isinstance(value, torch.nn.Module):  # a distance: it has no parameters
+        return getattr(ours.nn, type(value).__name__)()
     return mapped(to_ours, value)
 
 

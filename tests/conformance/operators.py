@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from torch.testing._internal import common_methods_invocations
 from torch.testing._internal.common_methods_invocations import op_db
 
 import elastic.tensor as ours
@@ -28,11 +29,21 @@ UNINITIALISED |= {"empty_permuted", "resize_", "resize_as_"}
 # Where the database calls an operator with its arguments in another order than users do.
 CALLS: dict[str, Callable] = {
     "where": lambda x, condition, other, **named: ours.where(condition, x, other, **named),
+    "nn.functional.embedding": lambda weight, indices, **named: ours.nn.functional.embedding(
+        indices, weight, **named
+    ),
+    "nn.functional.embedding_bag": lambda weight, indices, **named: (
+        ours.nn.functional.embedding_bag(indices, weight, **named)
+    ),
     "T": lambda x: x.T,
     "H": lambda x: x.H,
     "mT": lambda x: x.mT,
     "mH": lambda x: x.mH,
 }
+
+
+# The database seeds PyTorch's generator again before each random operator; ours would not see that.
+common_methods_invocations.wrapper_set_seed = lambda op, *args, **named: op(*args, **named)
 
 
 class Missing(Exception):

@@ -23,6 +23,7 @@ from elastic.tensor._dispatch import op as register
 from elastic.tensor._registry import NUMPY, REGISTRY, TENSORS, kernel, set_forward
 from elastic.tensor._tensor import Tensor, wrap
 from elastic.tensor._types import device
+from tests.tensor.nn.op_calls import OPS_OF_NN
 from tests.tensor.spatial_ops import SPATIAL
 
 SEED = 20240229
@@ -188,8 +189,6 @@ TABLE = dict(
     relu=calls(lambda x: np.where(x > 0, x, 0), (X,)),
     erf=calls(special.erf, (X,)),
     erfc=calls(special.erfc, (X,)),
-    _softplus=calls(lambda x: np.log(1 + np.exp(x)), (X,)),
-    _logsigmoid=calls(special.log_expit, (X,)),
     # Two or three numbers
     maximum=two(np.maximum),
     minimum=two(np.minimum),
@@ -320,6 +319,8 @@ TABLE = dict(
 TABLE |= {name: Calls(*line) for name, line in SPATIAL.items()}
 
 OF_COMPLEX = {"imag"}  # nothing to differentiate for real numbers
+TABLE |= {name: calls(*line) for name, line in OPS_OF_NN.items()}
+
 every_op = pytest.mark.parametrize("name", sorted(TABLE))
 
 

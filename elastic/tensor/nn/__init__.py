@@ -2,8 +2,10 @@
 
 from elastic.tensor.nn import functional, init, utils
 from elastic.tensor.nn.activation import *
+from elastic.tensor.nn.adaptive import *
 from elastic.tensor.nn.container import *
 from elastic.tensor.nn.conv import *
+from elastic.tensor.nn.distance import *
 from elastic.tensor.nn.dropout import *
 from elastic.tensor.nn.embedding import *
 from elastic.tensor.nn.flatten import *

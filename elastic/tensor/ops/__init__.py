@@ -5,6 +5,26 @@ To add one, write a line in its family's table and a line in `tests/tensor/test_
 
 from __future__ import annotations
 
-from elastic.tensor.ops import conv, elementwise, index, linalg, random, reduce, resample, shape
+from elastic.tensor.ops import (
+    conv,
+    elementwise,
+    index,
+    linalg,
+    nn,
+    random,
+    reduce,
+    resample,
+    shape,
+)
 
-__all__ = ["conv", "elementwise", "index", "linalg", "random", "reduce", "resample", "shape"]
+__all__ = [
+    "conv",
+    "elementwise",
+    "index",
+    "linalg",
+    "nn",
+    "random",
+    "reduce",
+    "resample",
+    "shape",
+]

@@ -110,8 +110,6 @@ real("sigmoid", lambda xp, x: 1 / (1 + xp.exp(-x)), lambda F, g, out: g * (out *
 one("relu", lambda xp, x: xp.maximum(x, 0), lambda F, g, out: g * (out > 0))
 real("erf", lambda xp, x: backend.special(xp).erf(x), lambda F, g, x: g * (_ERF * F.exp(-x * x)))
 real("erfc", lambda xp, x: backend.special(xp).erfc(x), lambda F, g, x: -g * (_ERF * F.exp(-x * x)))
-real("_softplus", lambda xp, x: xp.logaddexp(x, 0), lambda F, g, x: g * F.sigmoid(x))
-real("_logsigmoid", lambda xp, x: -xp.logaddexp(-x, 0), lambda F, g, x: g * F.sigmoid(-x))
 
 # Two or three numbers
 

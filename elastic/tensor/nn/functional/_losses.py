@@ -1,93 +1,130 @@
-"""The formulas of the losses. Those of classes speak of log-probabilities in dimension 1."""
+"""Losses of pairs of values, and of distances. Those of classes are in `_class_losses.py`."""
 
 from __future__ import annotations
 
+import math
 import warnings
-
-import numpy as np
+from collections.abc import Callable
+from typing import Any
 
 import elastic.tensor as torch
 from elastic.tensor import Tensor
+from elastic.tensor.nn.functional._distances import pairwise_distance
+from elastic.tensor.nn.functional._reduction import checked, folded, legacy
+from elastic.tensor.ops import nn as ops
 
 __all__ = [
-    "binary_cross_entropy",
-    "binary_cross_entropy_with_logits",
-    "cross_entropy",
-    "huber_loss",
-    "kl_div",
-    "l1_loss",
-    "mse_loss",
-    "nll_loss",
-    "smooth_l1_loss",
-]
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss",
+    "gaussian_nll_loss", "hinge_embedding_loss", "huber_loss", "kl_div", "l1_loss",
+    "margin_ranking_loss", "mse_loss", "poisson_nll_loss", "smooth_l1_loss", "soft_margin_loss",
+    "triplet_margin_loss", "triplet_margin_with_distance_loss",
+]  # fmt: skip
 
 
-def _reduced(loss: Tensor, reduction: str) -> Tensor:
-    if reduction == "mean":
-        return loss.mean()
-    if reduction == "sum":
-        return loss.sum()
-    if reduction == "none":
-        return loss
-    raise ValueError(f"{reduction} is not a valid value for reduction")
-
-
-def _difference(input: Tensor, target: Tensor) -> Tensor:
+def _warn_of_sizes(input: Tensor, target: Tensor) -> None:
     if input.shape != target.shape:
         warnings.warn(
-            f"Using a target size ({target.shape}) that is different to the input size "
-            f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
+            f"Using a target size ({target.size()}) that is different to the input size "
+            f"({input.size()}). This will likely lead to incorrect results due to broadcasting. "
             "Please ensure they have the same size.",
             UserWarning,
             stacklevel=3,
         )
-    return input - target
 
 
-def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
-    """Return |input - target|."""
-    return _reduced(_difference(input, target).abs(), reduction)
+def _weighted(loss: Tensor, input: Tensor, weight: Tensor, reduction: str) -> Tensor:
+    """`loss` times `weight`, of which the mean is a weighted one."""
+    if weight.shape != input.shape:
+        raise ValueError("Weights and input must have the same size.")
+    if reduction not in ("none", "sum", "mean"):
+        raise ValueError(
+            f"Invalid reduction mode: {reduction}. Expected one of 'none', 'mean', 'sum'."
+        )
+    loss = loss * weight
+    return loss.sum() / weight.sum() if reduction == "mean" else folded(loss, reduction)
 
 
-def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
-    """Return (input - target) ** 2."""
-    difference = _difference(input, target)
-    return _reduced(difference * difference, reduction)
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Returns |input - target|, folded by `reduction`: "mean", "sum" or "none"."""
+    _warn_of_sizes(input, target)
+    reduction = legacy(size_average, reduce, reduction)
+    if weight is not None:
+        return _weighted((input - target).abs(), input, weight, reduction)
+    return folded((input - target).abs(), checked(reduction))
+
+
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Returns (input - target) ** 2, folded by `reduction`."""
+    _warn_of_sizes(input, target)
+    reduction = legacy(size_average, reduce, reduction)
+    if weight is not None:
+        return _weighted((input - target).square(), input, weight, reduction)
+    return ops.mse_loss(input, target, checked(reduction))
 
 
 def smooth_l1_loss(
-    input: Tensor, target: Tensor, *, reduction: str = "mean", beta: float = 1.0
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
 ) -> Tensor:
-    """Return d ** 2 / (2 beta) where d = |input - target| is below beta, else d - beta / 2."""
+    """Returns d ** 2 / (2 beta) where d = |input - target| is below beta, else d - beta / 2."""
+    _warn_of_sizes(input, target)
+    reduction = checked(legacy(size_average, reduce, reduction))
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
     if beta == 0:
-        return l1_loss(input, target, reduction=reduction)
-    return huber_loss(input, target, reduction=reduction, delta=beta) / beta
+        return folded((input - target).abs(), reduction)
+    return ops.smooth_l1_loss(input, target, reduction, beta)
 
 
 def huber_loss(
-    input: Tensor, target: Tensor, *, reduction: str = "mean", delta: float = 1.0
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: Tensor | None = None,
 ) -> Tensor:
-    """Return d ** 2 / 2 where d = |input - target| is below delta, else delta * (d - delta / 2)."""
+    """Returns d ** 2 / 2 for d = |input - target| up to delta, else delta * (d - delta / 2)."""
+    _warn_of_sizes(input, target)
+    checked(reduction)
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    d = _difference(input, target).abs()
-    return _reduced(torch.where(d < delta, d * d * 0.5, delta * (d - 0.5 * delta)), reduction)
+    if weight is not None:
+        loss = ops.huber_loss(input, target, "none", delta)
+        return _weighted(loss, input, weight, reduction)
+    return ops.huber_loss(input, target, reduction, delta)
 
 
 def kl_div(
-    input: Tensor, target: Tensor, *, reduction: str = "mean", log_target: bool = False
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
 ) -> Tensor:
-    """Return target * (log target - input), where input holds log-probabilities."""
-    if log_target:
-        loss = target.exp() * (target - input)
-    else:
-        present = target > 0  # 0 * log 0 counts as 0
-        logs = torch.where(present, target, torch.ones_like(target)).log()
-        loss = torch.where(present, target * (logs - input), torch.zeros_like(target))
-    if reduction == "batchmean":
-        return loss.sum() / input.shape[0]
+    """Returns target * (log target - input), where input holds log-probabilities.
+
+    `reduction="batchmean"` sums and divides by the batch size, which is the mathematical value.
+    """
+    reduction = legacy(size_average, reduce, reduction)
     if reduction == "mean":
         warnings.warn(
             "reduction: 'mean' divides the total loss by both the batch size and the support "
@@ -97,179 +134,261 @@ def kl_div(
             UserWarning,
             stacklevel=2,
         )
-    return _reduced(loss, reduction)
+    if log_target:
+        loss = target.exp() * (target - input)
+    else:
+        zero = target == 0  # 0 * log 0 counts as 0
+        loss = target * target.masked_fill(zero, 1).log() - target * input
+    if reduction == "batchmean":
+        return loss.sum() / input.shape[0] if input.dim() else loss.sum()
+    return folded(loss, checked(reduction))
 
 
 def binary_cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
-    """Return -(target * log(input) + (1 - target) * log(1 - input)), logarithms from -100 up."""
+    """Returns -(target * log(input) + (1 - target) * log(1 - input)), logarithms from -100 up.
+
+    Raises: ValueError for other sizes, RuntimeError for input outside [0, 1].
+    """
+    reduction = checked(legacy(size_average, reduce, reduction))
     if input.shape != target.shape:
         raise ValueError(
-            f"Using a target size ({target.shape}) that is different to the input size "
-            f"({input.shape}) is deprecated. Please ensure they have the same size."
+            f"Using a target size ({target.size()}) that is different to the input size "
+            f"({input.size()}) is deprecated. Please ensure they have the same size."
         )
-    if not bool(((input >= 0) & (input <= 1)).all()):
+    values = input._array
+    if values.size and not bool(((values >= 0) & (values <= 1)).all()):
         raise RuntimeError("all elements of input should be between 0 and 1")
-    hit = input.log().clamp(min=-100)
-    miss = (-input).log1p().clamp(min=-100)
-    loss = (target - 1) * miss - target * hit
-    return _reduced(loss if weight is None else loss * weight, reduction)
+    if weight is None:
+        return ops.binary_cross_entropy(input, target, reduction)
+    return folded(ops.binary_cross_entropy(input, target, "none") * weight, reduction)
 
 
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
-    """Return binary_cross_entropy(sigmoid(input), target), without overflow.
+    """Returns binary_cross_entropy(sigmoid(input), target), without overflow.
 
     `pos_weight` multiplies the loss of positive targets.
     """
+    reduction = checked(legacy(size_average, reduce, reduction))
     if input.shape != target.shape:
         raise ValueError(
-            f"Target size ({target.shape}) must be the same as input size ({input.shape})"
+            f"Target size ({target.size()}) must be the same as input size ({input.size()})"
         )
-    # log(1 + exp(-x)) is -log(sigmoid(x)); smooth at 0, where abs and max would not be.
-    softplus = torch.logaddexp(-input, torch.zeros_like(input))
-    if pos_weight is not None:
-        softplus = softplus * ((pos_weight - 1) * target + 1)
-    loss = (1 - target) * input + softplus
-    return _reduced(loss if weight is None else loss * weight, reduction)
+    if weight is None and pos_weight is None:
+        return ops.binary_cross_entropy_with_logits(input, target, reduction)
+    if pos_weight is None:
+        loss = ops.binary_cross_entropy_with_logits(input, target, "none")
+    else:
+        positive = (pos_weight - 1) * target + 1
+        loss = (1 - target) * input - positive * ops.log_sigmoid(input)
+    return folded(loss if weight is None else loss * weight, reduction)
 
 
-def nll_loss(
+def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
-    weight: Tensor | None = None,
-    ignore_index: int = -100,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: bool | None = None,
+    eps: float = 1e-8,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Return -input at the target class, weighted by the class; the mean is over these weights.
+    """Returns -log of the Poisson probability of target, up to the term that only target has.
 
-    Shapes: input (N, C, *) or (C), target (N, *) or ().
+    `log_input`: input is the logarithm of the rate. `full` adds Stirling's term of targets above 1.
     """
-    valid, safe, weights = _classes(input, target, weight, ignore_index)
-    return _weighted(-_picked(input, safe), weights, valid, reduction)
+    reduction = checked(legacy(size_average, reduce, reduction))
+    if log_input:
+        loss = input.exp() - target * input
+    else:
+        loss = input - target * (input + eps).log()
+    if full:
+        stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
+        loss = loss + stirling.masked_fill(target <= 1, 0)
+    return folded(loss, reduction)
 
 
-def cross_entropy(
+def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,
-    weight: Tensor | None = None,
-    ignore_index: int = -100,
+    var: Any,
+    full: bool = False,
+    eps: float = 1e-6,
     reduction: str = "mean",
-    label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Return -log softmax(input) at the target class, or against target probabilities.
+    """Returns -log of the normal density of target around input with variance var (at least eps).
 
-    `label_smoothing` mixes the target with the uniform distribution over classes.
-    Shapes: input (N, C, *) or (C), target (N, *) or () of classes, or input's of probabilities.
+    `full` adds the constant log(2 pi) / 2.
+    Raises: ValueError for a negative variance, or one that fits neither input nor its rows.
     """
-    if not 0.0 <= label_smoothing <= 1.0:
-        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
-    log_p = input.log_softmax(_class_dim(input))
-    if target.is_floating_point() and target.shape == input.shape:
-        return _against_probabilities(log_p, target, weight, reduction, label_smoothing)
-    if not label_smoothing:
-        return nll_loss(log_p, target, weight, ignore_index, reduction)
-    return _smoothed(log_p, target, weight, ignore_index, reduction, label_smoothing)
+    if isinstance(var, float):
+        var = torch.full_like(input, var)
+    if bool((var.detach() < 0).any()):
+        raise ValueError("var has negative entry/entries")
+    if var.shape != input.shape:
+        if input.shape[:-1] == var.shape:
+            var = var.unsqueeze(-1)
+        elif not _lacks_one_dimension(input.shape, var.shape):
+            raise ValueError("var is of incorrect size")
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not valid")
+    var = var.clone()
+    with torch.no_grad():  # the gradient passes where var was too small
+        var.clamp_(min=eps)
+    loss = 0.5 * (var.log() + (input - target).square() / var)
+    if full:
+        loss = loss + 0.5 * math.log(2 * math.pi)
+    return folded(loss, reduction)
 
 
-def _smoothed(
-    log_p: Tensor,
+def _lacks_one_dimension(full: tuple, other: tuple) -> bool:
+    """Whether `other` is `full` but for one size, which is 1."""
+    return len(full) == len(other) and [n for m, n in zip(full, other, strict=True) if m != n] == [
+        1
+    ]
+
+
+def soft_margin_loss(
+    input: Tensor,
     target: Tensor,
-    weight: Tensor | None,
-    ignore_index: int,
-    reduction: str,
-    smoothing: float,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
-    valid, safe, weights = _classes(log_p, target, weight, ignore_index)
-    dim = _class_dim(log_p)
-    spread = -_by_class(log_p, weight).sum(dim) * (smoothing / log_p.shape[dim])
-    hit = -_picked(log_p, safe) * (1 - smoothing)
-    loss = hit * (1 if weights is None else weights) + spread
-    loss = loss if valid is None else torch.where(valid, loss, torch.zeros_like(loss))
-    if reduction != "mean":
-        return _reduced(loss, reduction)
-    return loss.sum() / _total(loss, weights, valid)
+    """Returns log(1 + exp(-target * input)), with targets 1 and -1."""
+    reduction = checked(legacy(size_average, reduce, reduction))
+    return ops.soft_margin_loss(input, target, reduction)
 
 
-def _against_probabilities(
-    log_p: Tensor, target: Tensor, weight: Tensor | None, reduction: str, smoothing: float
+def hinge_embedding_loss(
+    input: Tensor,
+    target: Tensor,
+    margin: float = 1.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
-    dim = _class_dim(log_p)
-    if smoothing:
-        target = target * (1 - smoothing) + smoothing / log_p.shape[dim]
-    loss = -(_by_class(log_p, weight) * target).sum(dim)
-    return _reduced(loss, reduction)
+    """Returns input where target is 1, and max(0, margin - input) where it is -1."""
+    reduction = checked(legacy(size_average, reduce, reduction))
+    near = input.masked_fill(target == -1, 0)
+    far = (margin - input).clamp(min=0).masked_fill(target == 1, 0)
+    return folded(near + far, reduction)
 
 
-def _class_dim(input: Tensor) -> int:
-    return 0 if input.dim() == 1 else 1
-
-
-def _by_class(log_p: Tensor, weight: Tensor | None) -> Tensor:
-    if weight is None:
-        return log_p
-    return log_p * weight.view(-1, *[1] * max(log_p.dim() - 2, 0))
-
-
-def _picked(input: Tensor, target: Tensor) -> Tensor:
-    dim = _class_dim(input)
-    return input.gather(dim, target.unsqueeze(dim)).squeeze(dim)
-
-
-def _classes(
-    input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
-) -> tuple[Tensor | None, Tensor, Tensor | None]:
-    """Return where targets count (None: all), targets in range, their weights (None: all 1)."""
-    _check_targets(input, target)
-    # In numpy: these are questions, and each would cost an op of its own.
-    classes = target.cpu().numpy()
-    ignored = classes == ignore_index
-    valid = None
-    if ignored.any():
-        valid = torch.from_numpy(~ignored).to(target.device)
-        classes = np.where(ignored, 0, classes)
-        target = torch.from_numpy(classes).to(target.device)
-    outside = (classes < 0) | (classes >= input.shape[_class_dim(input)])
-    if outside.any():
-        raise IndexError(f"Target {classes[outside].flat[0]} is out of bounds.")
-    return valid, target, None if weight is None else weight[target]
-
-
-def _check_targets(input: Tensor, target: Tensor) -> None:
-    if target.is_floating_point():
+def margin_ranking_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Returns max(0, margin - target * (input1 - input2)): target 1 wants input1 the larger."""
+    reduction = checked(legacy(size_average, reduce, reduction))
+    if input1.dim() != input2.dim() or input1.dim() != target.dim():
         raise RuntimeError(
-            f"expected target dtype to be Long or Byte, but got {target.dtype.title}"
+            "margin_ranking_loss : All input tensors should have same dimension but got sizes: "
+            f"input1: {input1.size()}, input2: {input2.size()}, target: {target.size()} "
         )
-    if input.dim() > 1 and input.shape[0] != target.shape[:1].numel():
-        raise ValueError(
-            f"Expected input batch_size ({input.shape[0]}) to match target batch_size "
-            f"({target.shape[:1].numel()})."
-        )
-    expected = (*input.shape[:1], *input.shape[2:]) if input.dim() > 1 else ()
-    if tuple(target.shape) != expected:
+    return folded((-target * (input1 - input2) + margin).clamp(min=0), reduction)
+
+
+def cosine_embedding_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Returns 1 - cosine where target is 1, and max(0, cosine - margin) where it is -1.
+
+    Shapes: inputs (N, D) and target (N), or (D) and ().
+    """
+    reduction = checked(legacy(size_average, reduce, reduction))
+    if target.dim() not in (0, 1):
+        raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+    if input1.dim() != target.dim() + 1 or input2.dim() != target.dim() + 1:
         raise RuntimeError(
-            f"input of shape {list(input.shape)} expects a target of shape {list(expected)}, "
-            f"got {list(target.shape)}"
+            f"{target.dim()}D target tensor expects {target.dim() + 1}D input tensors, but found "
+            f"inputs with sizes {list(input1.shape)} and {list(input2.shape)}."
         )
+    tiny = 1e-12
+    sizes = (input1.square().sum(-1) + tiny) * (input2.square().sum(-1) + tiny)
+    cosine = (input1 * input2).sum(-1) / sizes.sqrt()
+    near = (1 - cosine).masked_fill(target != 1, 0)
+    far = (cosine - margin).clamp(min=0).masked_fill(target != -1, 0)
+    return folded(near + far, reduction)
 
 
-def _weighted(loss: Tensor, weights: Tensor | None, valid: Tensor | None, reduction: str) -> Tensor:
-    loss = loss if weights is None else loss * weights
-    loss = loss if valid is None else torch.where(valid, loss, torch.zeros_like(loss))
-    if reduction != "mean" or (weights is None and valid is None):
-        return _reduced(loss, reduction)
-    return loss.sum() / _total(loss, weights, valid)
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float = 1.0,
+    p: float = 2,
+    eps: float = 1e-6,
+    swap: bool = False,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Returns max(0, margin + |anchor - positive| - |anchor - negative|), in the p-norm.
+
+    `swap` takes for the second distance also that of positive and negative, if it is smaller.
+    """
+    reduction = checked(legacy(size_average, reduce, reduction))
+    return triplet_margin_with_distance_loss(
+        anchor,
+        positive,
+        negative,
+        distance_function=lambda x, y: pairwise_distance(x, y, p, eps),
+        margin=margin,
+        swap=swap,
+        reduction=reduction,
+    )
 
 
-def _total(loss: Tensor, weights: Tensor | None, valid: Tensor | None) -> Tensor:
-    """Return the sum of the weights of the targets that count."""
-    weights = torch.ones_like(loss) if weights is None else weights
-    return (
-        weights if valid is None else torch.where(valid, weights, torch.zeros_like(weights))
-    ).sum()
+def triplet_margin_with_distance_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> Tensor:
+    """Returns max(0, margin + d(anchor, positive) - d(anchor, negative)) for any distance d."""
+    checked(reduction)
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, got {margin}")
+    ranks = anchor.dim(), positive.dim(), negative.dim()
+    if len(set(ranks)) > 1:
+        raise RuntimeError(
+            "The anchor, positive, and negative tensors are expected to have the same number of "
+            f"dimensions, but got: anchor {ranks[0]}D, positive {ranks[1]}D, and negative "
+            f"{ranks[2]}D inputs"
+        )
+    distance = distance_function or pairwise_distance
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        far = torch.minimum(far, distance(positive, negative))
+    return folded((margin + near - far).clamp(min=0), reduction)
