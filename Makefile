@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint conformance bench sizes clean
+.PHONY: help demo test quick lint conformance compatibility bench sizes clean
 
 help:   ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -34,6 +34,10 @@ lint: $(STAMP)   ## ruff, mypy and the contracts between the rooms
 conformance: $(STAMP)   ## PyTorch's own operator database and documented programs against ours
 	$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,peers]'
 	$(BIN)/python -m tests.conformance
+	$(BIN)/python -m tests.conformance.compatibility --check
+
+compatibility: $(STAMP)   ## write docs/compatibility.md anew
+	$(BIN)/python -m tests.conformance.compatibility
 
 bench: $(STAMP)   ## every table of benchmarks/
 	$(BIN)/python benchmarks/recovery.py
