@@ -64,7 +64,17 @@ from elastic.tensor._random import (
     set_rng_state,
 )
 from elastic.tensor._tensor import Tensor
-from elastic.tensor._types import Size, device
+from elastic.tensor._types import (
+    Size,
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    device,
+    layout,
+    memory_format,
+    preserve_format,
+    strided,
+)
 from elastic.tensor.dtypes import (
     bfloat16,
     can_cast,
@@ -102,8 +112,13 @@ for _name, _function in _bind.functions().items():
 
 
 # Built on this module or rarely needed, so loaded when first asked for
-_LATER = {name: name for name in ("func", "nn", "optim", "safetensors", "serialization", "utils")}
+_MODULES = "func", "nn", "optim", "safetensors", "serialization", "signal", "special", "utils"
+_LATER = {name: name for name in _MODULES}
 _LATER |= {"load": "serialization", "save": "serialization"}
+_LATER |= {
+    f"{name}_window": "signal.windows"
+    for name in ("bartlett", "blackman", "hamming", "hann", "kaiser")
+}
 
 
 def __getattr__(name: str) -> Any:

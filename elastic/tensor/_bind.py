@@ -18,6 +18,7 @@ from elastic.tensor._publish import FUNCTIONS, IN_PLACE, METHODS
 from elastic.tensor._registry import REGISTRY, is_public
 from elastic.tensor._registry import TENSORS as F
 from elastic.tensor._tensor import Tensor
+from elastic.tensor.functions.arithmetic import scaled
 
 _FILLED = ops, families  # importing the tables fills the registry
 _words = str.split
@@ -47,7 +48,19 @@ def _scaled(in_place_op: Callable) -> Callable:
     """The in-place form of add or sub, with its `alpha`."""
 
     def call(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
-        return in_place_op(self, other if alpha == 1 else other * alpha)
+        return in_place_op(self, scaled(self, other, alpha))
+
+    return call
+
+
+def _rounded(in_place_div: Callable) -> Callable:
+    """The in-place form of div, with its `rounding_mode`."""
+    modes = _overwriting("div", FUNCTIONS["div"])
+
+    def call(self: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+        if rounding_mode is None:
+            return in_place_div(self, other)
+        return modes(self, other, rounding_mode=rounding_mode)
 
     return call
 
@@ -57,7 +70,8 @@ _OPERATORS = {
     "rmul": F.mul, "truediv": F.div, "rtruediv": _reflected("div"), "floordiv": F.floor_divide,
     "rfloordiv": _reflected("floor_divide"), "mod": F.remainder, "rmod": _reflected("remainder"),
     "pow": F.pow, "rpow": _reflected("pow"), "matmul": F.matmul, "rmatmul": _reflected("matmul"),
-    "neg": F.neg, "abs": F.abs, "invert": F.bitwise_not, "and": F.bitwise_and,
+    "rdiv": _reflected("div"), "neg": F.neg, "pos": FUNCTIONS["positive"], "abs": F.abs,
+    "invert": F.bitwise_not, "and": F.bitwise_and,
     "rand": F.bitwise_and, "or": F.bitwise_or, "ror": F.bitwise_or, "xor": F.bitwise_xor,
     "rxor": F.bitwise_xor, "lshift": F.bitwise_left_shift, "rshift": F.bitwise_right_shift,
     "eq": _comparison(F.eq), "ne": _comparison(F.ne), "lt": F.lt, "le": F.le, "gt": F.gt,
@@ -90,14 +104,16 @@ _IN_PLACE_OPERATORS = {
 _CONVERTERS = {
     "bool": dtypes.bool_, "byte": dtypes.uint8, "char": dtypes.int8, "short": dtypes.int16,
     "int": dtypes.int32, "long": dtypes.int64, "half": dtypes.float16, "float": dtypes.float32,
-    "bfloat16": dtypes.bfloat16, "double": dtypes.float64,
+    "bfloat16": dtypes.bfloat16, "double": dtypes.float64, "cfloat": dtypes.complex64,
+    "cdouble": dtypes.complex128,
 }  # fmt: skip
 
 # Other names of the same functions, methods and in-place methods
 ALIASES = dict(
     each.split("=")
     for each in _words("""
-        absolute=abs arccos=acos arcsin=asin arctan=atan broadcast_to=expand clip=clamp concat=cat
+        absolute=abs arccos=acos arccosh=acosh arcsin=asin arcsinh=asinh arctan=atan
+        arctan2=atan2 arctanh=atanh broadcast_to=expand clip=clamp concat=cat
         concatenate=cat divide=div fix=trunc ger=outer greater=gt greater_equal=ge less=lt
         less_equal=le moveaxis=movedim multiply=mul negative=neg not_equal=ne subtract=sub
         swapaxes=transpose swapdims=transpose true_divide=div
@@ -118,6 +134,7 @@ def _methods_by_name() -> dict[str, Any]:
     table |= {f"{name}_": _overwriting(name, function) for name, function in IN_PLACE.items()}
     table |= {f"__{name}__": table[method] for name, method in _IN_PLACE_OPERATORS.items()}
     table |= {f"{name}_": _scaled(table[f"{name}_"]) for name in ("add", "sub")}
+    table["div_"] = _rounded(table["div_"])
     table |= {name: _methods.converter(dtype) for name, dtype in _CONVERTERS.items()}
     for name in ("zeros", "ones", "empty", "full"):
         table[f"new_{name}"] = _methods.new(getattr(_creation, name))

@@ -17,6 +17,7 @@ from elastic.tensor import backend, dtypes
 from elastic.tensor._autograd import ComplexNode, Node, Output, edge_of, next_order
 from elastic.tensor._errors import TRANSLATED, explained
 from elastic.tensor._grad_mode import mode
+from elastic.tensor._refusals import check_no_bools, refusal
 from elastic.tensor._registry import F32, F64, HALF_DTYPES, REGISTRY, TENSORS, Op, Traits, widened
 from elastic.tensor._tensor import Tensor, View, requires, wrap
 from elastic.tensor.dtypes import FROM_NUMPY, combine, promote_types, scalar_dtype
@@ -243,6 +244,10 @@ def _promoted(op: Op, args: list) -> list:
     dtype = result_type(*[args[k] for k in op.operands if args[k] is not None])
     if op.to_float and dtypes.rank(dtype) < 2:
         dtype = dtypes.get_default_dtype()
+    if op.traits.subtracts:
+        check_no_bools(args[:2])
+    if op.refuses and dtypes.kind(dtype) in op.refuses:
+        raise refusal(op.name, dtype)
     alone = not any(isinstance(args[k], Tensor) for k in op.operands)
     for k in op.operands:
         value = args[k]

@@ -19,11 +19,6 @@ def explained(op: Any, raw: Sequence, error: Exception) -> Exception:
     """The error that PyTorch would raise where numpy raised `error` in `op`."""
     if isinstance(error, np.exceptions.AxisError) and error.axis is not None:
         return dimension_error(error.axis, error.ndim or 0)
-    if str(error).startswith("numpy boolean subtract"):
-        return RuntimeError(
-            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` "
-            "or `logical_xor()` operator instead."
-        )
     if str(error).startswith("Integers to negative"):
         return RuntimeError(str(error))
     if isinstance(error, TypeError) and op.name.startswith("bitwise"):

@@ -47,6 +47,8 @@ class Traits:
     title: str | None = None  # the name of grad_fn in PyTorch, where it is not the op's own
     method: bool = True  # Tensor.name exists; as torch.name does, unless the name forbids it
     inplace: bool = False  # Tensor.name_ exists
+    refuses: str = ""  # kinds of dtype without a kernel, as `dtypes.kind` names them
+    subtracts: bool = False  # an operand of bools is refused, whatever the others are
     holomorphic: bool = True  # of complex numbers: the vjps, written for reals, read conjugates
 
 
@@ -55,18 +57,8 @@ class Op:
 
     __slots__ = (
         *("call", "defaults", "forward", "joint", "name", "names", "operands", "packs", "plain"),
-        *(
-            "plans",
-            "positions",
-            "reads",
-            "rules",
-            "shapes_read",
-            "title",
-            "to_float",
-            "traits",
-            "variadic",
-        ),
-        *("view", "vjps", "wide"),
+        *("plans", "positions", "reads", "refuses", "rules", "shapes_read", "title", "to_float"),
+        *("traits", "variadic", "view", "vjps", "wide"),
     )
     call: Callable  # what users call
 
@@ -76,6 +68,7 @@ class Op:
         self.vjps, self.joint, self.traits = vjps, joint, traits
         self.operands, self.to_float, self.wide = traits.operands, traits.to_float, traits.wide
         self.view, self.packs, self.variadic = traits.view, traits.packs, traits.variadic
+        self.refuses = traits.refuses
         self.title = traits.title or f"{_camel(name)}Backward0"
         self.names = _parameters(forward)[1:]
         self.defaults = forward.__defaults__ or ()
@@ -171,6 +164,11 @@ class _Arrays:
 def is_complex(x: Any) -> bool:
     """Whether an array or tensor that a vjp reads has complex elements."""
     return getattr(x, "_array", x).dtype.kind == "c"
+
+
+def underivable(F: Any, g: Any) -> Any:
+    """The vjp of a parameter that PyTorch cannot differentiate either. Raises: always."""
+    raise NotImplementedError("the derivative for an input of this function is not implemented.")
 
 
 MODULES = ("linalg", "fft", "special")

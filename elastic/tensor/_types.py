@@ -1,4 +1,4 @@
-"""Small values that describe a tensor: `Size` and `device`."""
+"""Small values that describe a tensor: `Size`, `device`, and how it lies in memory."""
 
 from __future__ import annotations
 
@@ -64,3 +64,33 @@ class device:
     def __repr__(self) -> str:
         number = "" if self.index is None else f", index={self.index}"
         return f"device(type='{self.type}'{number})"
+
+
+class _Constant:
+    """A named value of which there is one object."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self._name}"
+
+    def __reduce__(self) -> str:
+        return self._name
+
+
+class layout(_Constant):
+    """How elements are stored. Tensors here are always `strided`."""
+
+
+class memory_format(_Constant):
+    """The order of dimensions in memory."""
+
+
+strided = layout("strided")
+contiguous_format = memory_format("contiguous_format")
+preserve_format = memory_format("preserve_format")
+channels_last = memory_format("channels_last")
+channels_last_3d = memory_format("channels_last_3d")

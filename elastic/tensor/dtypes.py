@@ -92,6 +92,11 @@ def rank(d: dtype) -> int:
     return 2 if d.is_floating_point else int(d is not bool_)
 
 
+def kind(d: dtype) -> str:
+    """The kind of `d` in a letter: bool, integer, half precision, float or complex."""
+    return "h" if d in HALVES else "bifc"[rank(d)]
+
+
 @cache
 def promote_types(a: dtype, b: dtype) -> dtype:
     """The smallest dtype that holds both."""

@@ -3,6 +3,24 @@
 Each is published where it stands, by its decorator: see `_publish.py`.
 """
 
-from elastic.tensor.functions import arithmetic, compare, conv, index, products, reduce, shape
+from elastic.tensor.functions import (
+    arithmetic,
+    compare,
+    complex,
+    conv,
+    index,
+    products,
+    reduce,
+    shape,
+)
 
-__all__ = ["arithmetic", "compare", "conv", "index", "products", "reduce", "shape"]
+__all__ = [
+    "arithmetic",
+    "compare",
+    "complex",
+    "conv",
+    "index",
+    "products",
+    "reduce",
+    "shape",
+]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from elastic.tensor import backend
+import numpy as np
+
+from elastic.tensor import backend, dtypes
 from elastic.tensor._publish import public
 from elastic.tensor._tensor import Tensor, wrap
 
@@ -33,6 +35,24 @@ def isclose(
         raise RuntimeError(f"{input.dtype.title} did not match {other.dtype.title}")
     xp = backend.xp_of(input._array)
     return wrap(xp.asarray(xp.isclose(input._array, other._array, rtol, atol, equal_nan)))
+
+
+@public(out=True, method=False)
+def isin(
+    elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False
+) -> Tensor:
+    """Whether each of `elements` is one of `test_elements` (or, inverted, is none)."""
+    arrays = [
+        e._array if isinstance(e, Tensor) else np.asarray(e) for e in (elements, test_elements)
+    ]
+    for array in arrays:
+        if array.dtype.kind in "bc":
+            raise RuntimeError(
+                "Unsupported input type encountered for isin(): "
+                f"{dtypes.FROM_NUMPY[array.dtype].title}"
+            )
+    xp = backend.xp_of(arrays[0])
+    return wrap(xp.asarray(xp.isin(*arrays, assume_unique=assume_unique, invert=invert)))
 
 
 @public(method=False)

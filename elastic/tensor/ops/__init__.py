@@ -6,6 +6,7 @@ To add one, write a line in its family's table and a line in `tests/tensor/test_
 from __future__ import annotations
 
 from elastic.tensor.ops import (
+    complex,
     conv,
     elementwise,
     index,
@@ -15,9 +16,11 @@ from elastic.tensor.ops import (
     reduce,
     resample,
     shape,
+    special,
 )
 
 __all__ = [
+    "complex",
     "conv",
     "elementwise",
     "index",
@@ -27,4 +30,5 @@ __all__ = [
     "reduce",
     "resample",
     "shape",
+    "special",
 ]

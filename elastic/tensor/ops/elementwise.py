@@ -6,11 +6,10 @@ import math
 from functools import partial
 from typing import Any
 
-from elastic.tensor import backend
+from elastic.tensor import backend, dtypes
 from elastic.tensor._dispatch import op
-from elastic.tensor._registry import is_complex
 
-_LN2, _LN10, _ERF = math.log(2), math.log(10), 2 / math.sqrt(math.pi)
+_LN2, _LN10, _DEGREE = math.log(2), math.log(10), math.pi / 180
 
 one = partial(op, operands=(0,), inplace=True)
 real = partial(op, operands=(0,), to_float=True, inplace=True)  # integers become floats
@@ -19,8 +18,18 @@ pair = partial(op, operands=(0, 1))  # without `name_`
 
 # Arithmetic
 
+
+def _div_trunc(xp: Any, x: Any, y: Any) -> Any:
+    if xp.asarray(x).dtype.kind == "f":
+        return xp.trunc(x / y)
+    quotient = xp.floor_divide(x, y)  # rounded down: one too low where it is negative and inexact
+    return quotient + ((quotient < 0) & (quotient * y != x))
+
+
+_QUOTIENT: dict[str, Any] = {"title": "DivBackward2", "refuses": "bc"}
+
 two("add", lambda xp, x, y: x + y, lambda F, g: g, lambda F, g: g)
-two("sub", lambda xp, x, y: x - y, lambda F, g: g, lambda F, g: -g)
+two("sub", lambda xp, x, y: x - y, lambda F, g: g, lambda F, g: -g, subtracts=True)
 two("mul", lambda xp, x, y: x * y, lambda F, g, y: g * y, lambda F, g, x: g * x)
 two(
     "div",
@@ -29,65 +38,93 @@ two(
     lambda F, g, x, y: -g * (x / y) / y,
     to_float=True,
 )
-one("neg", lambda xp, x: -x, lambda F, g: -g)
+one("neg", lambda xp, x: -x, lambda F, g: -g, refuses="b")
 one("square", lambda xp, x: x * x, lambda F, g, x: g * (2 * x), title="PowBackward0")
 real("reciprocal", lambda xp, x: 1 / x, lambda F, g, out: -g * out * out)
-two("floor_divide", lambda xp, x, y: xp.floor_divide(x, y))
+
+
+def _flat(F: Any, g: Any) -> Any:
+    return F.zeros_like(g)  # of steps: the derivative is zero wherever there is one
+
+
+two("floor_divide", lambda xp, x, y: xp.floor_divide(x, y), refuses="bc")
+pair("_div_floor", lambda xp, x, y: xp.floor_divide(x, y), _flat, _flat, **_QUOTIENT)
+pair("_div_trunc", _div_trunc, _flat, _flat, **_QUOTIENT)
 two(
     "remainder",
     lambda xp, x, y: xp.remainder(x, y),
     lambda F, g: g,
-    lambda F, g, x, y: -g * F.floor(x / y),
+    lambda F, g, x, y: -g * F._div_floor(x, y),
+    refuses="bc",
 )
-two("fmod", lambda xp, x, y: xp.fmod(x, y), lambda F, g: g, lambda F, g, x, y: -g * F.trunc(x / y))
+two(
+    "fmod",
+    lambda xp, x, y: xp.fmod(x, y),
+    lambda F, g: g,
+    lambda F, g, x, y: -g * F._div_trunc(x, y),
+    refuses="bc",
+)
 
 
 def _pow_x(F: Any, g: Any, x: Any, y: Any) -> Any:
-    if isinstance(y, (int, float)):
+    if isinstance(y, (int, float, complex)):
         return g * (y * x ** (y - 1)) if y else F.zeros_like(g)
     return F.where(y == 0, 0.0, g * (y * F.pow(x, y - 1)))
 
 
 def _pow_y(F: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
-    if isinstance(x, (int, float)):
+    if isinstance(x, (int, float, complex)):
         return g * (out * F.log(F.zeros_like(out) + x)) if x else F.zeros_like(g)
-    zero = F.logical_and(x == 0, y >= 0)  # 0 ** y stays 0, though log(0) is not finite
+    zero = F.logical_and(x == 0, F.real(y) >= 0)  # 0 ** y stays 0, though log(0) is not finite
     return F.where(zero, 0.0, g * (out * F.log(F.where(zero, 1.0, x))))
 
 
-two("pow", lambda xp, x, y: x**y, _pow_x, _pow_y)
-
-# Complex numbers: `conj` has its own rule, so nothing is conjugated for it
-
-
-def _abs_vjp(F: Any, g: Any, x: Any) -> Any:
-    return g * F.sgn(x)
+def _pow(xp: Any, x: Any, y: Any) -> Any:
+    if not isinstance(y, int) and xp.asarray(y).dtype.kind == "b":
+        y = xp.asarray(y, xp.int8)  # numpy has no power of bools
+    return x**y
 
 
-def _sgn_vjp(F: Any, g: Any, x: Any, out: Any) -> Any:
-    """The part of `g` across the direction of x, scaled; nothing for real numbers."""
-    if not is_complex(x):
-        return F.zeros_like(g)
-    size = F.abs(x)
-    across = g - F.real(F.conj(g) * out) * out
-    return F.where(size == 0, 0.0, across / F.where(size == 0, 1.0, size))
-
-
-plain = partial(op, holomorphic=False)
-plain("conj", lambda xp, x: xp.conj(x), lambda F, g: F.conj(g), wide=False)
-plain("real", lambda xp, x: x.real, lambda F, g: g, method=False, view=True, wide=False)
-plain("imag", lambda xp, x: x.imag, lambda F, g: g * 1j, method=False, view=True, wide=False)
-plain("sgn", lambda xp, x: xp.sign(x), _sgn_vjp, operands=(0,), inplace=True)
+two("pow", _pow, _pow_x, _pow_y, refuses="b")
 
 # Functions of one number
 
-one("abs", lambda xp, x: xp.abs(x), _abs_vjp, holomorphic=False)
-one("sign", lambda xp, x: xp.sign(x), lambda F, g: F.zeros_like(g))
-one("floor", lambda xp, x: xp.floor(x), lambda F, g: F.zeros_like(g))
-one("ceil", lambda xp, x: xp.ceil(x), lambda F, g: F.zeros_like(g))
-one("trunc", lambda xp, x: xp.trunc(x), lambda F, g: F.zeros_like(g))
-one("round", lambda xp, x: xp.rint(x), lambda F, g: F.zeros_like(g))
-one("frac", lambda xp, x: x - xp.trunc(x), lambda F, g: g)
+
+def _round(xp: Any, x: Any, decimals: int = 0) -> Any:
+    if x.dtype.kind in "iu":
+        return x.copy()
+    scale = 10.0 ** abs(decimals)
+    if decimals < 0:
+        return xp.rint(x / scale) * scale
+    return xp.rint(x * scale) / scale if decimals else xp.rint(x)
+
+
+def _nan_to_num(xp: Any, x: Any, nan: Any = None, posinf: Any = None, neginf: Any = None) -> Any:
+    if x.dtype.kind in "biu":
+        return x.copy()
+    if x.dtype.kind == "c":
+        parts = [_nan_to_num(xp, part, nan, posinf, neginf) for part in (x.real, x.imag)]
+        return (parts[0] + 1j * parts[1]).astype(x.dtype)
+    limits = dtypes.finfo(dtypes.FROM_NUMPY[x.dtype])
+    high = limits.max if posinf is None else posinf
+    low = limits.min if neginf is None else neginf
+    infinite = xp.where(x > 0, xp.asarray(high, x.dtype), xp.asarray(low, x.dtype))
+    number = xp.where(xp.isnan(x), xp.asarray(nan or 0.0, x.dtype), x)
+    return xp.where(xp.isinf(x), infinite, number)
+
+
+one(
+    "sign",
+    lambda xp, x: x.copy() if x.dtype.kind == "b" else xp.sign(x),
+    _flat,
+    refuses="c",
+)
+one("floor", lambda xp, x: xp.floor(x), _flat, refuses="bc")
+one("ceil", lambda xp, x: xp.ceil(x), _flat, refuses="bc")
+one("trunc", lambda xp, x: xp.trunc(x), _flat, refuses="bc")
+one("round", _round, _flat, refuses="bc")
+one("frac", lambda xp, x: x - xp.trunc(x), lambda F, g: g, refuses="bic")
+one("nan_to_num", _nan_to_num, lambda F, g, x: g * F.isfinite(x), wide=False)
 real("exp", lambda xp, x: xp.exp(x), lambda F, g, out: g * out)
 real("exp2", lambda xp, x: xp.exp2(x), lambda F, g, out: g * out * _LN2)
 real("expm1", lambda xp, x: xp.expm1(x), lambda F, g, out: g * (out + 1))
@@ -105,11 +142,14 @@ real("acos", lambda xp, x: xp.arccos(x), lambda F, g, x: -g * F.rsqrt(1 - x * x)
 real("atan", lambda xp, x: xp.arctan(x), lambda F, g, x: g / (x * x + 1))
 real("sinh", lambda xp, x: xp.sinh(x), lambda F, g, x: g * F.cosh(x))
 real("cosh", lambda xp, x: xp.cosh(x), lambda F, g, x: g * F.sinh(x))
+real("asinh", lambda xp, x: xp.arcsinh(x), lambda F, g, x: g * F.rsqrt(x * x + 1))
+real("acosh", lambda xp, x: xp.arccosh(x), lambda F, g, x: g * F.rsqrt(x - 1) * F.rsqrt(x + 1))
+real("atanh", lambda xp, x: xp.arctanh(x), lambda F, g, x: g / (1 - x * x))
 real("tanh", lambda xp, x: xp.tanh(x), lambda F, g, out: g * (1 - out * out))
+real("deg2rad", lambda xp, x: x * _DEGREE, lambda F, g: g * _DEGREE, refuses="c")
+real("rad2deg", lambda xp, x: x / _DEGREE, lambda F, g: g / _DEGREE, refuses="c")
 real("sigmoid", lambda xp, x: 1 / (1 + xp.exp(-x)), lambda F, g, out: g * (out * (1 - out)))
 one("relu", lambda xp, x: xp.maximum(x, 0), lambda F, g, out: g * (out > 0))
-real("erf", lambda xp, x: backend.special(xp).erf(x), lambda F, g, x: g * (_ERF * F.exp(-x * x)))
-real("erfc", lambda xp, x: backend.special(xp).erfc(x), lambda F, g, x: -g * (_ERF * F.exp(-x * x)))
 
 # Two or three numbers
 
@@ -118,30 +158,103 @@ def _larger(F: Any, g: Any, x: Any, y: Any) -> Any:
     return g * (x > y) + (0.5 * g) * (x == y)  # a tie shares the gradient
 
 
-pair("maximum", lambda xp, x, y: xp.maximum(x, y), _larger, lambda F, g, x, y: _larger(F, g, y, x))
-pair("minimum", lambda xp, x, y: xp.minimum(x, y), lambda F, g, x, y: _larger(F, g, y, x), _larger)
-pair("fmax", lambda xp, x, y: xp.fmax(x, y))
-pair("fmin", lambda xp, x, y: xp.fmin(x, y))
+op(
+    "_frexp",
+    lambda xp, x: xp.frexp(x),
+    lambda F, g, out: g * F.exp2(out[1] * -1.0),
+    title="FrexpBackward0",
+)
+pair(
+    "maximum",
+    lambda xp, x, y: xp.maximum(x, y),
+    _larger,
+    lambda F, g, x, y: _larger(F, g, y, x),
+    refuses="c",
+)
+pair(
+    "minimum",
+    lambda xp, x, y: xp.minimum(x, y),
+    lambda F, g, x, y: _larger(F, g, y, x),
+    _larger,
+    refuses="c",
+)
+
+
+def _first(F: Any, g: Any, x: Any, y: Any) -> Any:
+    return g * F.logical_or(x >= y, F.isnan(y + 0 * x))  # a tie gives all to the first
+
+
+def _second(F: Any, g: Any, x: Any, y: Any) -> Any:
+    return g * F.logical_not(F.logical_or(x >= y, F.isnan(y + 0 * x)))
+
+
+pair("fmax", lambda xp, x, y: xp.fmax(x, y), _first, _second, refuses="c")
+pair(
+    "fmin",
+    lambda xp, x, y: xp.fmin(x, y),
+    lambda F, g, x, y: _first(F, g, -x, -y),
+    lambda F, g, x, y: _second(F, g, -x, -y),
+    refuses="c",
+)
 two(
     "atan2",
     lambda xp, x, y: xp.arctan2(x, y),
     lambda F, g, x, y: g * (y / (x * x + y * y)),
     lambda F, g, x, y: -g * (x / (x * x + y * y)),
     to_float=True,
+    refuses="c",
 )
 two(
     "hypot",
     lambda xp, x, y: xp.hypot(x, y),
     lambda F, g, x, out: g * (x / out),
     lambda F, g, y, out: g * (y / out),
-    to_float=True,
+    refuses="bic",
 )
+two(
+    "copysign",
+    lambda xp, x, y: xp.copysign(x, y),
+    lambda F, g, x, out: g * F.where(x == 0, 0.0, out / F.where(x == 0, 1.0, x)),
+    _flat,
+    to_float=True,
+    refuses="c",
+)
+two(
+    "nextafter",
+    lambda xp, x, y: xp.nextafter(x, y),
+    wide=False,
+    refuses="bic",
+)
+two(
+    "heaviside",
+    lambda xp, x, y: xp.where(x == 0, y, (x > 0).astype(x.dtype)),
+    refuses="c",
+)
+two("gcd", lambda xp, x, y: xp.gcd(x, y), refuses="bhfc")
+two("lcm", lambda xp, x, y: xp.lcm(x, y), refuses="bhfc")
+
+
+def _logaddexp(xp: Any, x: Any, y: Any) -> Any:
+    if xp.asarray(x).dtype.kind != "c":
+        return xp.logaddexp(x, y)
+    larger = xp.where(x.real >= y.real, x, y)
+    smaller = xp.where(x.real >= y.real, y, x)
+    return larger + xp.log1p(xp.exp(smaller - larger))
+
+
 pair(
     "logaddexp",
-    lambda xp, x, y: xp.logaddexp(x, y),
+    _logaddexp,
     lambda F, g, x, out: g * F.exp(x - out),
     lambda F, g, y, out: g * F.exp(y - out),
-    to_float=True,
+    refuses="bi",
+)
+pair(
+    "logaddexp2",
+    lambda xp, x, y: _logaddexp(xp, x * _LN2, y * _LN2) / _LN2,
+    lambda F, g, x, out: g * F.exp2(x - out),
+    lambda F, g, y, out: g * F.exp2(y - out),
+    refuses="bi",
 )
 
 
@@ -164,6 +277,7 @@ op(
     lambda F, g, x, min, max: g * ((x > max) if min is None else (x > max) + (min > max)),
     operands=(0, 1, 2),
     inplace=True,
+    refuses="c",
 )
 op(
     "where",
@@ -174,14 +288,22 @@ op(
     operands=(1, 2),
     method=False,
 )
+
+
+def _lerp(xp: Any, x: Any, y: Any, weight: Any) -> Any:
+    # from the nearer end, so that a weight of 1 gives just y
+    return xp.where(xp.abs(weight) < 0.5, x + weight * (y - x), y - (y - x) * (1 - weight))
+
+
 op(
     "lerp",
-    lambda xp, x, y, weight: x + weight * (y - x),
+    _lerp,
     lambda F, g, weight: g * (1 - weight),
     lambda F, g, weight: g * weight,
     lambda F, g, x, y: g * (y - x),
     operands=(0, 1, 2),
     inplace=True,
+    refuses="bi",
 )
 op(
     "addcmul",
@@ -191,6 +313,7 @@ op(
     lambda F, g, y, value: g * (y * value),
     operands=(0, 1, 2),
     inplace=True,
+    refuses="b",
 )
 op(
     "addcdiv",
@@ -200,16 +323,22 @@ op(
     lambda F, g, y, z, value: -g * (value * y / (z * z)),
     operands=(0, 1, 2),
     inplace=True,
+    refuses="bi",
 )
 
 # Questions: bool results, nothing to differentiate
 
+
+def _signbit(xp: Any, x: Any) -> Any:
+    return xp.signbit(x) if x.dtype.kind == "f" else x < 0
+
+
 two("eq", lambda xp, x, y: x == y)
 two("ne", lambda xp, x, y: x != y)
-two("lt", lambda xp, x, y: x < y)
-two("le", lambda xp, x, y: x <= y)
-two("gt", lambda xp, x, y: x > y)
-two("ge", lambda xp, x, y: x >= y)
+two("lt", lambda xp, x, y: x < y, refuses="c")
+two("le", lambda xp, x, y: x <= y, refuses="c")
+two("gt", lambda xp, x, y: x > y, refuses="c")
+two("ge", lambda xp, x, y: x >= y, refuses="c")
 two("logical_and", lambda xp, x, y: xp.logical_and(x, y))
 two("logical_or", lambda xp, x, y: xp.logical_or(x, y))
 two("logical_xor", lambda xp, x, y: xp.logical_xor(x, y))
@@ -217,13 +346,16 @@ one("logical_not", lambda xp, x: xp.logical_not(x))
 op("isnan", lambda xp, x: xp.isnan(x), operands=(0,))
 op("isinf", lambda xp, x: xp.isinf(x), operands=(0,))
 op("isfinite", lambda xp, x: xp.isfinite(x), operands=(0,))
-op("signbit", lambda xp, x: xp.signbit(x), operands=(0,))
-two("bitwise_and", lambda xp, x, y: x & y)
-two("bitwise_or", lambda xp, x, y: x | y)
-two("bitwise_xor", lambda xp, x, y: x ^ y)
-one("bitwise_not", lambda xp, x: ~x)
-two("bitwise_left_shift", lambda xp, x, y: x << y)
-two("bitwise_right_shift", lambda xp, x, y: x >> y)
+op("isposinf", lambda xp, x: x == math.inf, operands=(0,), refuses="c")
+op("isneginf", lambda xp, x: x == -math.inf, operands=(0,), refuses="c")
+op("isreal", lambda xp, x: x.imag == 0, operands=(0,), wide=False)
+op("signbit", _signbit, operands=(0,), refuses="c")
+two("bitwise_and", lambda xp, x, y: x & y, refuses="hfc")
+two("bitwise_or", lambda xp, x, y: x | y, refuses="hfc")
+two("bitwise_xor", lambda xp, x, y: x ^ y, refuses="hfc")
+one("bitwise_not", lambda xp, x: ~x, refuses="hfc")
+two("bitwise_left_shift", lambda xp, x, y: x << y, refuses="bhfc")
+two("bitwise_right_shift", lambda xp, x, y: x >> y, refuses="bhfc")
 
 # The same values elsewhere or as another dtype; `dtype` is numpy's
 
@@ -261,9 +393,3 @@ op(
 )
 op("zeros_like", lambda xp, x: xp.zeros(x.shape, x.dtype), wide=False, method=False)
 op("ones_like", lambda xp, x: xp.ones(x.shape, x.dtype), wide=False, method=False)
-op(
-    "nan_to_num",
-    lambda xp, x, nan=0.0, posinf=None, neginf=None: xp.nan_to_num(x, True, nan, posinf, neginf),
-    lambda F, g, x: g * F.isfinite(x),
-    inplace=True,
-)

@@ -164,6 +164,7 @@ op(
         axes(dim), ddof=correction, keepdims=keepdim
     ),
     _var_vjp,
+    holomorphic=False,
 )
 op(
     "std",
@@ -171,6 +172,7 @@ op(
         axes(dim), ddof=correction, keepdims=keepdim
     ),
     _std_vjp,
+    holomorphic=False,
 )
 
 
