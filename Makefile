@@ -13,6 +13,7 @@ help:   ## this list
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m compileall -q elastic
 	touch $(STAMP)
 
 demo: $(STAMP)   ## train on four workers, kill one, add one, compare the final bits

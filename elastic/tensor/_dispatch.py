@@ -214,7 +214,8 @@ def run(op: Op, raw: list) -> Any:
         first = _first_array(raw)
         xp = backend.xp_of(first)
     try:
-        if op.wide and (getattr(first, "dtype", F32) in HALF_DTYPES or _any_half(raw)):
+        dtype = getattr(first, "dtype", F32)
+        if dtype is not F32 and dtype is not F64 and op.wide and _any_half(raw):
             result = widened(op.forward, xp, raw)
         else:
             result = op.forward(xp, *raw)
@@ -226,7 +227,8 @@ def run(op: Op, raw: list) -> Any:
 
 
 def _any_half(raw: Sequence) -> bool:
-    return any(getattr(each, "dtype", F32) in HALF_DTYPES for each in raw[1:])
+    flat = [each for a in raw for each in (a if a.__class__ is list else (a,))]
+    return any(getattr(each, "dtype", F32) in HALF_DTYPES for each in flat)
 
 
 def _first_array(raw: Sequence) -> Any:
@@ -240,6 +242,8 @@ def _first_array(raw: Sequence) -> Any:
 
 def _promoted(op: Op, args: list) -> list:
     """`args` with all operands in the dtype that PyTorch computes in."""
+    if _is_uniform(op, args):
+        return args
     args = [_operand(each, k, op) for k, each in enumerate(args)]
     dtype = result_type(*[args[k] for k in op.operands if args[k] is not None])
     if op.to_float and dtypes.rank(dtype) < 2:
@@ -257,6 +261,23 @@ def _promoted(op: Op, args: list) -> list:
         elif value is not None and op.vjps:
             args[k] = _number(value, dtype, alone)
     return args
+
+
+def _is_uniform(op: Op, args: list) -> bool:
+    """Whether nothing is to be promoted: tensors all of float32 or all of float64, and numbers."""
+    found = None
+    for k in op.operands:
+        value = args[k]
+        if isinstance(value, Tensor):
+            dtype = value._array.dtype
+            if (dtype is not F32 and dtype is not F64) or (
+                found is not None and dtype is not found
+            ):
+                return False
+            found = dtype
+        elif value is not None and value.__class__ is not float and value.__class__ is not int:
+            return False
+    return found is not None
 
 
 def _number(value: Any, dtype: dtypes.dtype, alone: bool) -> Any:
@@ -330,7 +351,7 @@ def wanted(op: Op, args: list) -> tuple | None:
 
 def new_node(op: Op, args: list, raw: list, needs: tuple, result: Any, cell: list) -> Node:
     """The node of `op` on `args`, with what its vjps read."""
-    node = ComplexNode() if op.traits.holomorphic and _has_complex(raw) else Node()
+    node = ComplexNode() if op.traits.holomorphic and _is_complex(result) else Node()
     inputs = args[0] if op.variadic else args
     node.op = op
     node.edges = tuple([edge_of(inputs[k]) if need else None for k, need in enumerate(needs)])
@@ -380,9 +401,9 @@ def _several(op: Op, args: list, raw: list, results: tuple) -> tuple:
     return tensors
 
 
-def _has_complex(raw: Sequence) -> bool:
-    flat = [each for a in raw for each in (a if a.__class__ is list else (a,))]
-    return any(getattr(each, "dtype", F32).kind == "c" for each in flat)
+def _is_complex(result: Any) -> bool:
+    first = result[0] if result.__class__ is tuple else result
+    return first.dtype.kind == "c"
 
 
 def into(out: Any, result: Any) -> Any:

@@ -57,8 +57,8 @@ class Op:
 
     __slots__ = (
         *("call", "defaults", "forward", "joint", "name", "names", "operands", "packs", "plain"),
-        *("plans", "positions", "reads", "refuses", "rules", "shapes_read", "title", "to_float"),
-        *("traits", "variadic", "view", "vjps", "wide"),
+        *("plans", "positions", "preset", "reads", "refuses", "rules", "shapes_read", "title"),
+        *("to_float", "traits", "variadic", "view", "vjps", "wide"),
     )
     call: Callable  # what users call
 
@@ -72,6 +72,7 @@ class Op:
         self.title = traits.title or f"{_camel(name)}Backward0"
         self.names = _parameters(forward)[1:]
         self.defaults = forward.__defaults__ or ()
+        self.preset = (_MISSING,) * (len(self.names) - len(self.defaults)) + self.defaults
         self.positions = _positions(self.names)
         self.reads = tuple(self._read_positions(rule) for rule in (joint and (joint,)) or vjps)
         self.rules = (
@@ -103,19 +104,17 @@ class Op:
         values = list(args)
         if self.packs and len(args) > 1 and (len(args) > 2 or not _is_sequence(args[1])):
             values[1:] = [args[1:]]
-        count = len(self.names)
-        if len(values) > count:
-            raise TypeError(f"{self.name}() takes {count} arguments, got {len(values)}")
-        required = count - len(self.defaults)
-        for k in range(len(values), count):
-            values.append(_MISSING if k < required else self.defaults[k - required])
+        given = len(values)
+        values += self.preset[given:]
+        if len(values) > len(self.names):
+            raise TypeError(f"{self.name}() takes {len(self.names)} arguments, got {given}")
         for name, value in named.items():
             if name not in self.positions:
                 raise TypeError(f"{self.name}() got an unexpected keyword argument '{name}'")
             values[self.positions[name]] = value
-        for name, value in zip(self.names, values, strict=True):
-            if value is _MISSING:
-                raise TypeError(f"{self.name}() missing required argument: '{name}'")
+        for k in range(given, len(self.names) - len(self.defaults)):
+            if values[k] is _MISSING:
+                raise TypeError(f"{self.name}() missing required argument: '{self.names[k]}'")
         return values
 
 
