@@ -2,79 +2,86 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
-import elastic.tensor as torch
 from elastic.tensor import Tensor
-from elastic.tensor.optim.optimizer import Group, Optimizer, check_not_negative, zeros_for
+from elastic.tensor.optim._elementwise import Elementwise, count_step
+from elastic.tensor.optim.optimizer import Group, check_settings, scalar_state, settings, zeros_for
 
 __all__ = ["Adam", "AdamW"]
 
 
-class Adam(Optimizer):
+class Adam(Elementwise):
     """param -= lr * mean / (sqrt(variance) + eps), with bias-corrected running moments.
 
     Weight decay is added to the gradient, or with `decoupled_weight_decay` shrinks the parameter.
+    With `amsgrad` the variance never falls.
     Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2014.
     """
 
-    kernel_flags = Optimizer.kernel_flags | {"capturable": False}
+    added_settings: ClassVar[Group] = {
+        **Elementwise.added_settings,
+        "amsgrad": False,
+        "capturable": False,
+        "decoupled_weight_decay": False,
+        "fused": None,
+    }
+    hint = ", please consider SparseAdam instead"
 
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0,
         amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
         decoupled_weight_decay: bool = False,
-        **kernel_flags: Any,
     ):
-        check_not_negative(lr=lr, eps=eps, weight_decay=weight_decay)
-        for i, beta in enumerate(betas):
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
-        settings = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "amsgrad": amsgrad,
-            "maximize": maximize,
-            "decoupled_weight_decay": decoupled_weight_decay,
-        }
-        super().__init__(params, settings, **kernel_flags)
+        defaults = settings(locals())
+        listed = bool(foreach and not capturable)
+        if listed and isinstance(lr, Tensor):
+            raise ValueError(_UNLISTED.format("lr"))
+        check_settings(lr=lr, eps=eps, betas=betas, weight_decay=weight_decay)
+        defaults["betas"] = _checked_betas(betas, listed)
+        super().__init__(params, defaults)
 
     def init_state(self, param: Tensor, group: Group) -> dict[str, Any]:
-        state = {
-            "step": torch.tensor(0.0),
-            "exp_avg": zeros_for(param),
-            "exp_avg_sq": zeros_for(param),
-        }
+        state = {"step": step_count(param, group)}
+        state |= {"exp_avg": zeros_for(param), "exp_avg_sq": zeros_for(param)}
         if group["amsgrad"]:
             state["max_exp_avg_sq"] = zeros_for(param)
         return state
 
-    def update(self, param: Tensor, grad: Tensor, state: dict[str, Any], group: Group) -> None:
-        if group["maximize"]:
-            grad = -grad
-        if group["weight_decay"] and group["decoupled_weight_decay"]:
-            param.mul_(1 - group["lr"] * group["weight_decay"])
-        elif group["weight_decay"]:
-            grad = grad.add(param, alpha=group["weight_decay"])
-        beta1, beta2 = group["betas"]
-        mean = state["exp_avg"].lerp_(grad, 1 - beta1)
-        variance = state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        if group["amsgrad"]:
-            variance = state["max_exp_avg_sq"].copy_(state["max_exp_avg_sq"].maximum(variance))
-        step = int(state["step"].add_(1))
-        scale = variance.sqrt().div_(math.sqrt(1 - beta2**step)).add_(group["eps"])
-        param.addcdiv_(mean, scale, value=-group["lr"] / (1 - beta1**step))
+    def coefficients(self, param: Tensor, state: dict[str, Any], group: Group) -> tuple:
+        step = count_step(state)
+        lr, (beta1, beta2) = group["lr"], group["betas"]
+        shrink = 1 - lr * group["weight_decay"] if group["decoupled_weight_decay"] else 1
+        rate, correction = lr / (1 - beta1**step), (1 - beta2**step) ** 0.5
+        return rate, correction, beta1, beta2, group["eps"], shrink
+
+    @staticmethod
+    def formula(F: Any, param: Any, grad: Any, state: dict[str, Any], *coefficients: Any) -> None:
+        rate, correction, beta1, beta2, eps, shrink = coefficients
+        if shrink != 1:
+            param *= shrink
+        mean, variance = running_moments(F, grad, state, beta1, beta2)
+        if "max_exp_avg_sq" in state:
+            peak = state["max_exp_avg_sq"]
+            peak[...] = variance = F.maximum(peak, variance)
+        scale = F.sqrt(variance)
+        scale /= correction
+        scale += eps
+        step = F.mul(mean, rate)
+        step /= scale
+        param -= step
 
 
 class AdamW(Adam):
@@ -83,15 +90,60 @@ class AdamW(Adam):
     Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2017.
     """
 
+    added_settings: ClassVar[Group] = {**Adam.added_settings, "decoupled_weight_decay": True}
+
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
         amsgrad: bool = False,
-        **options: Any,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ):
-        options["decoupled_weight_decay"] = True
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **options)
+        super().__init__(decoupled_weight_decay=True, **settings(locals()), params=params)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            group["decoupled_weight_decay"] = True
+
+
+def step_count(param: Tensor, group: Group) -> Tensor:
+    """Return the state's count of steps, at zero: on the GPU if the step shall be captured."""
+    there = group.get("capturable") or group.get("fused")
+    return scalar_state(0.0, param if there else None)
+
+
+def running_moments(F: Any, grad: Any, state: dict[str, Any], beta1: Any, beta2: Any) -> tuple:
+    """Return the running mean of the gradient and of its square, with this step's."""
+    mean, variance = state["exp_avg"], state["exp_avg_sq"]
+    change = F.sub(grad, mean)
+    change *= 1 - beta1
+    mean += change
+    square = F.mul(grad, 1 - beta2)
+    square *= grad
+    variance *= beta2
+    variance += square
+    return mean, variance
+
+
+def _checked_betas(betas: tuple, listed: bool) -> tuple:
+    if not any(all(isinstance(beta, kind) for beta in betas) for kind in (float, Tensor)):
+        raise ValueError("betas must be either both floats or both Tensors")
+    for i, beta in enumerate(betas):
+        if isinstance(beta, Tensor):
+            if listed:
+                raise ValueError(_UNLISTED.format(f"betas[{i}]"))
+            if beta.numel() != 1:
+                raise ValueError(f"Tensor betas[{i}] must be 1-element")
+    return tuple(b.squeeze() if isinstance(b, Tensor) and b.dim() else b for b in betas)
+
+
+_UNLISTED = "{} as a Tensor is not supported for capturable=False and foreach=True"

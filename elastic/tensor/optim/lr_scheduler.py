@@ -50,7 +50,7 @@ class LRScheduler:
 
     def step(self) -> None:
         """Set the next learning rate of every group."""
-        if self._step_count == 1 and not self.optimizer.stepped:
+        if self._step_count == 1 and not self.optimizer._opt_called:
             warnings.warn(
                 "Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch "
                 "1.1.0 and later, you should call them in the opposite order: `optimizer.step()` "
