@@ -67,4 +67,5 @@ def typename(value: Any) -> str:
     if isinstance(value, Tensor):
         return value.type()
     kind = type(value)
-    return f"{kind.__module__}.{kind.__qualname__}"
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return module + kind.__qualname__

@@ -1,6 +1,6 @@
 """Optimizers and learning rate schedules, as in torch.optim."""
 
-from elastic.tensor.optim import lr_scheduler
+from elastic.tensor.optim import lr_scheduler, swa_utils
 from elastic.tensor.optim.adadelta import Adadelta
 from elastic.tensor.optim.adafactor import Adafactor
 from elastic.tensor.optim.adagrad import Adagrad
@@ -35,4 +35,5 @@ __all__ = [
     "SGD",
     "SparseAdam",
     "lr_scheduler",
+    "swa_utils",
 ]

@@ -1,8 +1,8 @@
 """Elementwise: base of the optimizers that treat every element of a parameter by itself.
 
 A subclass writes its formula once, with augmented assignments and functions of `F`. It is computed
-on arrays, block by block and without temporaries, or on tensors: for halves, other layouts, other
-devices, and where gradients shall flow through the step.
+on arrays, block by block and without temporaries (halves in float32, rounded once a step), or on
+tensors: for other layouts, other devices, and where gradients shall flow through the step.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from elastic.tensor import Tensor
-from elastic.tensor._registry import TENSORS
+from elastic.tensor._registry import HALF_DTYPES, TENSORS
 from elastic.tensor.optim import _blocks
 from elastic.tensor.optim.optimizer import Group, Optimizer, scalar_state
 
@@ -20,7 +20,7 @@ __all__ = ["Elementwise"]
 
 _CAPTURABLE = "['cuda', 'xpu', 'hpu', 'privateuseone', 'xla']"
 _FUSABLE = "['mps', 'cuda', 'xpu', 'hpu', 'cpu', 'mtia', 'privateuseone']"
-_KINDS = frozenset(np.dtype(name) for name in ("f4", "f8", "c8", "c16"))
+_KINDS = HALF_DTYPES | {np.dtype(name) for name in ("f4", "f8", "c8", "c16")}
 
 
 class Elementwise(Optimizer):
@@ -55,7 +55,8 @@ class Elementwise(Optimizer):
         """Take one step with every parameter of one group that has a gradient."""
         self._check(group)
         group = group if group.get("differentiable") else _with_numbers(group)
-        jobs = []
+        jobs: list[_blocks.Job] = []
+        halves: list[tuple[Any, Any]] = []
         for param in group["params"]:
             grad = param.grad
             if grad is None:
@@ -65,22 +66,35 @@ class Elementwise(Optimizer):
             if group.get("differentiable") or not _is_plain(param, grad, state):
                 self.update(param, grad, state, group)
             else:
-                jobs.append(self._job(param, grad, state, group))
+                jobs.append(self._job(param, grad, state, group, halves))
                 param._cell[0] += 1
         if jobs:
             _blocks.run(self.formula, jobs)
+        for array, wide in halves:
+            array[...] = wide
 
-    def _job(self, param: Tensor, grad: Tensor, state: Any, group: Group) -> _blocks.Job:
+    def _job(
+        self, param: Tensor, grad: Tensor, state: dict[str, Any], group: Group, halves: list
+    ) -> _blocks.Job:
         coefficients = self.coefficients(param, state, group)
-        shape = param._array.shape
+        shape, is_half = param._array.shape, param._array.dtype in HALF_DTYPES
+
+        def flat(tensor: Tensor) -> Any:
+            array = _flat(tensor._array)
+            if not is_half:
+                return array
+            wide = array.astype(np.float32)
+            if tensor is not grad:
+                halves.append((array, wide))
+            return wide
+
         arrays = {
-            name: _flat(value._array)
+            name: flat(value)
             for name, value in state.items()
-            if isinstance(value, Tensor) and value._array.shape == shape
+            if isinstance(value, Tensor) and value._array.shape == shape and name != "step"
         }
         sign = -1 if group["maximize"] else 1
-        job = (_flat(param._array), _flat(grad._array), arrays, sign, _decay(group), coefficients)
-        return _blocks.Job(*job)
+        return _blocks.Job(flat(param), flat(grad), arrays, sign, _decay(group), coefficients)
 
     def _check(self, group: Group) -> None:
         if group.get("foreach") and group.get("differentiable"):
@@ -108,7 +122,7 @@ class Elementwise(Optimizer):
                     each[name] = scalar_state(float(each[name]))
 
 
-def is_sparse(tensor: Tensor) -> bool:
+def is_sparse(tensor: Any) -> bool:
     """Whether a tensor keeps only its nonzero elements."""
     return bool(getattr(tensor, "is_sparse", False))
 

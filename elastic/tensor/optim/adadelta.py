@@ -57,8 +57,7 @@ class Adadelta(Elementwise):
         square *= grad
         squares *= rho
         squares += square
-        step = F.sqrt(F.add(steps, eps))
-        step /= F.sqrt(F.add(squares, eps))
+        step = F.div(F.sqrt(F.add(steps, eps)), F.sqrt(F.add(squares, eps)))
         step *= grad
         square = F.mul(step, 1 - rho)
         square *= step

@@ -65,8 +65,7 @@ class Adagrad(Elementwise):
         rate, eps = coefficients
         total = state["sum"]
         total += F.mul(grad, grad)
-        scale = F.sqrt(total)
-        scale += eps
+        scale = F.add(F.sqrt(total), eps)
         step = F.mul(grad, rate)
         step /= scale
         param -= step

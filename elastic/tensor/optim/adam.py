@@ -76,8 +76,7 @@ class Adam(Elementwise):
         if "max_exp_avg_sq" in state:
             peak = state["max_exp_avg_sq"]
             peak[...] = variance = F.maximum(peak, variance)
-        scale = F.sqrt(variance)
-        scale /= correction
+        scale = F.div(F.sqrt(variance), correction)
         scale += eps
         step = F.mul(mean, rate)
         step /= scale

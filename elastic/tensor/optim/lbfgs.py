@@ -248,7 +248,7 @@ class _Search:
             ends = sorted(point.rate for point in bracket)
             if (ends[1] - ends[0]) * longest < self.SHORTEST:
                 break
-            rate, stuck = _inside(_cubic(*bracket), ends, stuck)
+            rate, stuck = _inside(_cubic(bracket[0], bracket[1]), ends, stuck)
             point = self._at(rate)
             if self._is_too_high(point) or point.loss >= bracket[low].loss:
                 bracket[1 - low] = point

@@ -68,8 +68,7 @@ class NAdam(Elementwise):
         if shrink != 1:
             param *= shrink
         mean, variance = running_moments(F, grad, state, beta1, beta2)
-        scale = F.sqrt(F.div(variance, correction))
-        scale += eps
+        scale = F.add(F.sqrt(F.div(variance, correction)), eps)
         for rate, direction in ((grad_rate, grad), (mean_rate, mean)):
             step = F.mul(direction, rate)
             step /= scale

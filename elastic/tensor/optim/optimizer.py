@@ -46,7 +46,7 @@ def register_optimizer_step_pre_hook(hook: Callable) -> Removable:
 
 
 def register_optimizer_step_post_hook(hook: Callable) -> Removable:
-    """Call `hook(optimizer, args, kwargs)` after each step of every optimizer; return its handle."""
+    """Call `hook(optimizer, args, kwargs)` after each step of every one; return its handle."""
     return Removable(_after_every_step, hook)
 
 

@@ -70,8 +70,7 @@ class RAdam(Elementwise):
         step = F.div(mean, mean_correction)
         step *= lr
         if rect is not None:
-            scale = F.sqrt(variance)
-            scale += eps
-            step *= F.div(correction, scale)
+            scale = F.div(F.add(F.sqrt(variance), eps), correction)
+            step /= scale
             step *= rect
         param -= step

@@ -72,8 +72,7 @@ class RMSprop(Elementwise):
             change *= 1 - alpha
             mean += change
             scale = F.sub(squares, F.mul(mean, mean))
-        scale = F.sqrt(scale)
-        scale += eps
+        scale = F.add(F.sqrt(scale), eps)
         if momentum > 0:
             buffer = state["momentum_buffer"]
             buffer *= momentum
