@@ -39,11 +39,20 @@ CALLS: dict[str, Callable] = {
     "H": lambda x: x.H,
     "mT": lambda x: x.mT,
     "mH": lambda x: x.mH,
+    "max_pool2d_with_indices_backward": lambda x, **named: _max_pool2d_backward(x, **named),
 }
 
 
 # The database seeds PyTorch's generator again before each random operator; ours would not see that.
 common_methods_invocations.wrapper_set_seed = lambda op, *args, **named: op(*args, **named)
+
+
+def _max_pool2d_backward(x: Tensor, **named: Any) -> Tensor:
+    out, indices = ours.nn.functional.max_pool2d_with_indices(x, **named)
+    named["stride"] = named["stride"] or named["kernel_size"]
+    del named["return_indices"]
+    ones = ours.ones_like(out)
+    return ours.max_pool2d_with_indices_backward(ones, x, indices=indices, **named)
 
 
 class Missing(Exception):

@@ -100,6 +100,86 @@ def weight_gradient(
     return out
 
 
+def windows(
+    x: np.ndarray, kernel: tuple, stride: tuple, padding: tuple, dilation: tuple, ceil_mode: bool
+) -> Any:
+    """For each window its position and the cells of the input in it, in order."""
+    nd, place = len(kernel), (stride, padding, dilation)
+    size, counts = x.shape[-nd:], []
+    for n, k, s, p, d in zip(size, kernel, *place, strict=True):
+        count = (n + 2 * p - d * (k - 1) - 1) / s + 1
+        count = int(np.ceil(count) if ceil_mode else np.floor(count))
+        counts.append(count - 1 if ceil_mode and (count - 1) * s >= n + p else count)
+    for position in cells(*counts):
+        there = [seen(position, cell, place) for cell in cells(*kernel)]
+        yield counts, position, [at for at in there if inside(at, size)]
+
+
+def max_pooled(x: np.ndarray, *how: Any) -> tuple:
+    size = x.shape[-len(how[0]) :]
+    for counts, position, there in windows(x, *how):
+        if not any(position):
+            out, where = (np.zeros((*x.shape[: -len(size)], *counts), t) for t in (float, int))
+        values = np.stack([x[(..., *at)] for at in there], -1)
+        out[(..., *position)] = values.max(-1)
+        flat = np.array([np.ravel_multi_index(at, size) for at in there])
+        where[(..., *position)] = flat[values.argmax(-1)]
+    return out, where
+
+
+def mean_pooled(
+    x: np.ndarray,
+    kernel: tuple,
+    stride: tuple,
+    padding: tuple,
+    ceil_mode: bool,
+    with_padding: bool,
+    divisor: int | None,
+) -> np.ndarray:
+    nd = len(kernel)
+    for counts, position, there in windows(x, kernel, stride, padding, (1,) * nd, ceil_mode):
+        if not any(position):
+            out = np.zeros((*x.shape[:-nd], *counts))
+        total = sum(x[(..., *at)] for at in there)
+        ends = zip(position, kernel, stride, padding, x.shape[-nd:], strict=True)
+        whole = np.prod([min(o * s - p + k, n + p) - (o * s - p) for o, k, s, p, n in ends])
+        out[(..., *position)] = total / (divisor or (whole if with_padding else len(there)))
+    return out
+
+
+def mean_pooled_back(g: np.ndarray, size: tuple, *how: Any) -> np.ndarray:
+    """The transpose, by what each input alone would give."""
+    out = np.zeros(size)
+    for index in np.ndindex(size):
+        one = np.zeros(size)
+        one[index] = 1
+        out[index] = (g * mean_pooled(one, *how)).sum()
+    return out
+
+
+def to_indices(x: np.ndarray, indices: np.ndarray, size: tuple, nd: int) -> np.ndarray:
+    out = np.zeros(size)
+    for index in np.ndindex(x.shape):
+        at = np.unravel_index(indices[index], size[-nd:])
+        out[(*index[:-nd], *at)] += x[index]
+    return out
+
+
+def from_indices(x: np.ndarray, indices: np.ndarray, nd: int) -> np.ndarray:
+    flat = x.reshape(*x.shape[:-nd], -1)
+    return np.take_along_axis(flat, indices.reshape(*flat.shape[:-1], -1), -1).reshape(
+        indices.shape
+    )
+
+
+def best_of(x: np.ndarray, places: np.ndarray, nd: int) -> tuple:
+    flat = x.reshape(*x.shape[:-nd], -1)
+    places = np.broadcast_to(places, (*flat.shape[:-1], *places.shape[-nd - 1 :]))
+    seen = np.take_along_axis(flat, places.reshape(*flat.shape[:-1], -1), -1).reshape(places.shape)
+    choice = seen.argmax(-1)[..., None]
+    return tuple(np.take_along_axis(each, choice, -1)[..., 0] for each in (seen, places))
+
+
 def by_rule(x: np.ndarray, rules: tuple, back: bool = False) -> np.ndarray:
     """Each dimension by the matrix of its rule, found by resampling unit vectors in numpy's way."""
     for k, (name, n, out, *rest) in enumerate(rules):
@@ -196,6 +276,18 @@ SPACE = (
 UP = (numbers(2, 4, 2, 3), numbers(4, 2, 3, 2), numbers(4), (2, 1), (1, 0), (1, 2), True, (1, 1), 2)
 BEYOND = (numbers(1, 1, 3), numbers(1, 2, 2), None, (1,), (0,), (2,), True, (1,), 1)
 
+MAXIMA = (
+    (numbers(2, 7), (3,), (2,), (1,), (1,), True),
+    (numbers(1, 2, 4, 5), (2, 3), (2, 1), (0, 1), (2, 1), False),
+    (numbers(2, 3, 2, 4), (2, 2, 2), (1, 2, 2), (1, 0, 1), (1, 1, 1), False),
+)
+MEANS = (
+    (numbers(2, 7), (3,), (2,), (1,), True, False, None),
+    (numbers(2, 4, 5), (2, 3), (2, 1), (1, 1), True, True, None),
+    (numbers(2, 4, 4), (4, 2), (4, 2), (0, 0), False, True, 5),
+    (numbers(3, 2, 4), (2, 1, 2), (1, 1, 2), (1, 0, 0), False, False, None),
+)
+
 
 def calls(reference: Callable, *arguments: tuple) -> tuple:
     return reference, arguments
@@ -204,6 +296,14 @@ def calls(reference: Callable, *arguments: tuple) -> tuple:
 SPATIAL = dict(  # noqa: C408
     convolution=calls(convolved, LINE, PLANE, DEPTHWISE, SPACE, UP, BEYOND),
     _conv_weight=calls(weight_gradient, (numbers(2, 3, 3), numbers(2, 2, 5), (3, 2, 2), (2,), (1,), (1,), False, 1), (numbers(1, 4, 4, 3), numbers(1, 4, 2, 2), (4, 2, 2, 2), (2, 1), (0, 0), (1, 1), True, 2)),
+    _max_pool=calls(lambda *a: max_pooled(*a)[0], *MAXIMA),
+    _max_pool_with_indices=calls(max_pooled, *MAXIMA),
+    _avg_pool=calls(mean_pooled, *MEANS),
+    _avg_pool_back=calls(mean_pooled_back, (numbers(2, 3, 3), (2, 5, 4), (2, 3), (2, 2), (1, 1), True, False, None), (numbers(2, 2), (2, 5), (2,), (2,), (0,), False, True, None)),
+    _best_of=calls(best_of, (numbers(2, 5), np.array([[0, 1], [1, 3]]), 1), (numbers(2, 2, 3), _rng.randint(0, 6, (2, 2, 1, 3)), 2)),
+    _to_indices=calls(to_indices, (numbers(2, 3), np.array([[0, 1, 1], [3, 0, 2]]), (2, 4), 1), (numbers(2, 2, 2), _rng.randint(0, 6, (2, 2, 2)), (2, 2, 3), 2)),
+    _from_indices=calls(from_indices, (numbers(2, 4), np.array([[0, 1, 1], [3, 0, 2]]), 1), (numbers(2, 2, 3), _rng.randint(0, 6, (2, 2, 2)), 2)),
+    _unpool=calls(to_indices, (numbers(2, 3), np.array([[0, 1, 3], [3, 0, 2]]), (2, 4), 1)),
     _resample=calls(
         by_rule,
         (numbers(2, 3, 4), (("pad", 3, 6, 2, "reflect"), ("pad", 4, 5, -1, "replicate"))),

@@ -10,3 +10,4 @@ from elastic.tensor.nn.functional._linear import *
 from elastic.tensor.nn.functional._losses import *
 from elastic.tensor.nn.functional._norms import *
 from elastic.tensor.nn.functional._padding import *
+from elastic.tensor.nn.functional._pooling import *
