@@ -13,6 +13,7 @@ import numpy as np
 from elastic.tensor import _creation, _indexing, _methods, _random, dtypes, ops
 from elastic.tensor import functions as families
 from elastic.tensor._dispatch import apply
+from elastic.tensor._docs import meanings
 from elastic.tensor._inplace import in_place, is_recorded
 from elastic.tensor._publish import FUNCTIONS, IN_PLACE, METHODS
 from elastic.tensor._registry import REGISTRY, is_public
@@ -160,7 +161,10 @@ def _overwriting(name: str, function: Callable) -> Callable:
 
 
 def bind() -> None:
-    """Gives the class its methods."""
+    """Gives the ops their docstrings and the class its methods."""
+    for name, meaning in meanings().items():
+        if name in REGISTRY:
+            REGISTRY[name].call.__doc__ = meaning
     for name, method in _methods_by_name().items():
         setattr(Tensor, name, method)
 

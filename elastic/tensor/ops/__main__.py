@@ -8,10 +8,8 @@ import fnmatch
 from rich.console import Console
 from rich.table import Table
 
-import elastic.tensor  # fills the registry
+import elastic.tensor  # noqa: F401  # fills the registry
 from elastic.tensor._registry import REGISTRY, Op, is_public
-
-__all__ = ["elastic"]
 
 
 def kind(op: Op) -> str:
