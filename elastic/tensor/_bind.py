@@ -156,7 +156,6 @@ def _overwriting(name: str, function: Callable) -> Callable:
         return _indexing.copy_(self, function(old, *args, **named))
 
     call.__name__ = call.__qualname__ = name + "_"
-    call.__doc__ = function.__doc__
     return call
 
 
@@ -165,8 +164,11 @@ def bind() -> None:
     for name, meaning in meanings().items():
         if name in REGISTRY:
             REGISTRY[name].call.__doc__ = meaning
-    for name, method in _methods_by_name().items():
+    table = _methods_by_name()
+    for name, method in table.items():
         setattr(Tensor, name, method)
+        if name.endswith("_") and not method.__doc__ and name[:-1] in table:
+            method.__doc__ = f"In place: {table[name[:-1]].__doc__}"
 
 
 def functions() -> dict[str, Callable]:

@@ -32,7 +32,9 @@ bitwise_xor: The bits that just one of two integers (or bools) has.
 bmm: The matrix product of each pair of a batch. Shapes: (b, n, m) and (b, m, p) give (b, n, p).
 ceil: The smallest integer that is not below each element.
 clone: A copy, through which gradients flow.
+complex: The complex numbers of two inputs, the real and the imaginary parts.
 conj: The complex conjugate of each element; a copy.
+conj_physical: The complex conjugate of each element; a copy.
 constant_pad_nd: The input with `pad` elements of `value` added (or, if negative, removed) at both ends of its last dimensions, last dimension first.
 copysign: The size of each element with the sign of the other.
 cos: The cosine of each element, in radians.
@@ -184,6 +186,8 @@ trunc: Each element without what is behind the point.
 unflatten: The dimension `dim` in the shape `size`; a view where possible.
 unfold: A view of all windows of `size` elements, `step` apart, along a dimension; they become the last dimension.
 unsqueeze: A view with a new dimension of size 1 at `dim`.
+view_as_complex: A view of pairs of real numbers, the last dimension, as complex ones.
+view_as_real: A view of complex numbers as pairs of real ones, a new last dimension.
 view: A view in another shape. Raises: RuntimeError when the strides do not allow one.
 xlogy: x log(y), and 0 where x is 0.
 zeros_like: Zeros of the input's shape and dtype.
@@ -192,5 +196,4 @@ zeros_like: Zeros of the input's shape and dtype.
 
 def meanings() -> dict[str, str]:
     """The sentences by op."""
-    lines = (line.split(": ", 1) for line in MEANINGS.strip().splitlines())
-    return {name: meaning for name, meaning in lines}
+    return dict(line.split(": ", 1) for line in MEANINGS.strip().splitlines())

@@ -108,6 +108,7 @@ def converter(dtype: dtypes.dtype) -> Callable:
     def convert(self: Tensor, **ignored: Any) -> Tensor:
         return self if self._array.dtype == dtype.np else F._cast(self, dtype.np)
 
+    convert.__doc__ = f"The tensor as {dtype}: itself when it is that already."
     return convert
 
 
@@ -293,6 +294,7 @@ def new(maker: Callable) -> Callable:
         settings.setdefault("device", self.device if self.is_cuda else None)
         return maker(*args, **settings)
 
+    make.__doc__ = f"Of this tensor's dtype and device, unless others are given: {maker.__doc__}"
     return make
 
 
