@@ -117,7 +117,7 @@ ALIASES = dict(
         arctan2=atan2 arctanh=atanh broadcast_to=expand clip=clamp concat=cat
         concatenate=cat divide=div fix=trunc ger=outer greater=gt greater_equal=ge less=lt
         less_equal=le moveaxis=movedim multiply=mul negative=neg not_equal=ne subtract=sub
-        swapaxes=transpose swapdims=transpose true_divide=div
+        swapaxes=transpose swapdims=transpose trapz=trapezoid true_divide=div
     """)
 )
 

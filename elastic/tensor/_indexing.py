@@ -1,98 +1,229 @@
 """`x[index]` and `x[index] = value`, as PyTorch means them.
 
-Integers, slices, None and `...` make a view; lists, arrays and tensors pick elements (a copy).
+Integers, slices, None and `...` make a view; of that view lists, arrays and tensors then pick
+elements (a copy). The two steps are PyTorch's: numpy would count an integer among the arrays.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from elastic.tensor._inplace import overwrite
+from elastic.tensor._errors import TRANSLATED, broadcast_error
+from elastic.tensor._inplace import is_recorded, overwrite, write_error
 from elastic.tensor._registry import REGISTRY, TENSORS
 from elastic.tensor._tensor import Tensor, wrap
+from elastic.tensor.ops.index import is_mask
 
 _NESTED = (Tensor, list, tuple, slice, type(None), type(...))
-_BASIC = (int, slice, type(None), type(...), np.integer)
+_ALL = slice(None)
 
 
 def getitem(self: Tensor, index: Any) -> Tensor:
     """The elements at `index`: a view for a basic index, else a copy."""
     if index.__class__ is int and self._array.ndim:
-        _check_bounds(self._array.shape, (index,))
+        _check_int(index, self._array.shape[0], 0)
         return TENSORS.select(self, 0, index)
-    basic, index = normalised(self, index)
-    return TENSORS._slice(self, index) if basic else TENSORS._index(self, index)
+    basic, arrays = parted(self._array.shape, index)
+    x = self if basic is None else TENSORS._slice(self, basic)
+    return x if arrays is None else _picked(x, arrays)
+
+
+def _picked(x: Tensor, arrays: tuple) -> Tensor:
+    try:
+        return TENSORS._index(x, arrays)
+    except IndexError as error:
+        raise _index_error(error, x, arrays) from None
 
 
 def setitem(self: Tensor, index: Any, value: Any) -> None:
     """Writes `value` to the elements at `index`."""
-    basic, index = normalised(self, index)
-    if basic:
-        copy_(TENSORS._slice(self, index), value)
-        return
-    value = _as_value(self, value)
-    overwrite(self, REGISTRY["index_put"], [self, index, value, False])
+    basic, arrays = parted(self._array.shape, index)
+    target = self if basic is None else TENSORS._slice(self, basic)
+    value = _as_value(self, value, arrays is not None)
+    if arrays is None:
+        copy_(target, _without_leading_ones(value, target._array.ndim))
+    else:
+        _put(target, arrays, value)
+
+
+def _put(target: Tensor, arrays: tuple, value: Tensor) -> None:
+    try:
+        if is_recorded(target, (value,)):
+            value = _without_leading_ones(value, TENSORS._index(target, arrays)._array.ndim)
+            overwrite(target, REGISTRY["_index_put"], [target, arrays, value, False])
+        else:
+            array = value._array
+            target._array[arrays] = array.reshape(()) if array.size == 1 else array
+            target._cell[0] += 1
+    except TRANSLATED as error:
+        raise _put_error(error, target, arrays, value) from None
 
 
 def copy_(self: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
     """Itself, overwritten with `source`, which is broadcast and cast."""
-    source = _as_value(self, source)
-    if source._array.shape != self._array.shape:
-        source = TENSORS.expand(_without_leading_ones(source, self), tuple(self._array.shape))
-    return overwrite(self, REGISTRY["_copy"], [self, source])
+    source = _as_value(self, source, False)
+    if is_recorded(self, (source,)):
+        shape = tuple(self._array.shape)
+        source = source if source._array.shape == shape else TENSORS.expand(source, shape)
+        return overwrite(self, REGISTRY["_copy"], [self, source])
+    try:
+        self._array[...] = source._array
+    except TRANSLATED as error:
+        TENSORS.expand(source, tuple(self._array.shape))
+        raise write_error(self, error, source._array.shape) from None
+    self._cell[0] += 1
+    return self
 
 
-def _without_leading_ones(source: Tensor, target: Tensor) -> Tensor:
-    extra = source._array.ndim - target._array.ndim
+def _without_leading_ones(source: Tensor, ndim: int) -> Tensor:
+    extra = source._array.ndim - ndim
     if extra > 0 and source._array.shape[:extra] == (1,) * extra:
         return TENSORS.reshape(source, source._array.shape[extra:])
     return source
 
 
-def _as_value(self: Tensor, value: Any) -> Tensor:
+def _as_value(self: Tensor, value: Any, strict: bool) -> Tensor:
+    """`value` as a tensor of the dtype of `self`. Raises: TypeError, RuntimeError."""
     if isinstance(value, Tensor):
-        same = value._array.dtype == self._array.dtype
-        return value if same else TENSORS._cast(value, self._array.dtype)
+        if value._array.dtype == self._array.dtype:
+            return value
+        if strict and value._array.size != 1:
+            raise RuntimeError(
+                "Index put requires the source and destination dtypes match, got "
+                f"{self.dtype.title} for the destination and {value.dtype.title} for the source."
+            )
+        return TENSORS._cast(value, self._array.dtype)
+    if isinstance(value, complex) and self._array.dtype.kind != "c":
+        raise RuntimeError(
+            f"value cannot be converted to type {_C_NAMES.get(self.dtype.name, self.dtype.name)} "
+            "without overflow"
+        )
+    if not isinstance(value, (bool, int, float, complex, np.ndarray, np.generic)):
+        raise TypeError(f"can't assign a {type(value).__name__} to a {self.type()}")
     return wrap(np.asarray(value).astype(self._array.dtype))
 
 
-def normalised(self: Tensor, index: Any) -> tuple[bool, tuple]:
-    """Whether `index` is basic, and `index` as a tuple that numpy takes for the same."""
+_C_NAMES = {"float32": "float", "float64": "double", "int64": "int64_t", "int32": "int"}
+
+# Reading an index
+
+
+def parted(shape: tuple, index: Any) -> tuple[Any, Any]:
+    """`index` as a basic one, and as one of arrays and `:` into that view; None for neither."""
     items = index if isinstance(index, tuple) else (index,)
     if isinstance(index, list) and any(isinstance(each, _NESTED) for each in index[:32]):
         items = tuple(index)  # as numpy once did: a list of sequences is a tuple of them
-    result = tuple([_item(each) for each in items])
-    basic = all(isinstance(each, _BASIC) and not isinstance(each, bool) for each in result)
-    _check_bounds(self._array.shape, result)
-    if basic and ... not in result:
-        result = (*result, ...)  # numpy would give a scalar for a full index; this gives a view
-    return basic, result
+    items = tuple([_item(each) for each in items])
+    used = sum([_dims_used(each) for each in items])
+    if used > len(shape):
+        _too_many(items, shape)
+    basic: list = []
+    arrays: list = []
+    dim = 0
+    for item in items:
+        if item is ...:
+            free, used = len(shape) - used, len(shape)  # a second `...` stands for nothing
+            basic += [_ALL] * free
+            arrays += [_ALL] * free
+            dim += free
+        elif isinstance(item, int):
+            _check_int(item, shape[dim], dim)
+            basic.append(item)
+            dim += 1
+        else:
+            dim += _add_item(item, shape, dim, basic, arrays)
+    plain = all(each == _ALL for each in basic if each.__class__ is slice)
+    picks = any(each.__class__ is not slice for each in arrays)
+    trivial = picks and plain and all(each.__class__ is slice for each in basic)
+    # `...` last: numpy would give a scalar for a full index, this gives a view
+    return None if trivial else (*basic, ...), tuple(arrays) if picks else None
+
+
+def _add_item(item: Any, shape: tuple, dim: int, basic: list, arrays: list) -> int:
+    """Notes what a slice, None or array means; returns how many dimensions it uses."""
+    if item is None or item.__class__ is slice:
+        if item is not None and not shape:
+            raise IndexError("slice() cannot be applied to a 0-dim tensor.")
+        basic.append(item)
+        arrays.append(_ALL)
+        return int(item is not None)
+    if is_mask(item) and not item.ndim:  # True keeps all, in a new dimension; False nothing
+        basic.append(None)
+        arrays.append(np.zeros(int(item), np.int64))
+        return 0
+    ndim = item.ndim if is_mask(item) else 1
+    if is_mask(item):
+        _check_mask(item, shape, dim)
+    basic += [_ALL] * ndim
+    arrays.append(item)
+    return ndim
+
+
+def _dims_used(item: Any) -> int:
+    if item is None or item is ...:
+        return 0
+    return item.ndim if is_mask(item) else 1
+
+
+def _too_many(items: tuple, shape: tuple) -> None:
+    if not shape and isinstance(items[0], int):
+        raise IndexError(
+            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
+            "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"
+        )
+    if not shape and isinstance(items[0], slice):
+        raise IndexError("slice() cannot be applied to a 0-dim tensor.")
+    raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
 
 
 def _item(item: Any) -> Any:
+    """`item` as an int, a slice of ints, None, `...` or an index array."""
+    if item.__class__ is int or item is None or item is ...:
+        return item
     if isinstance(item, Tensor):
         return _index_array(item._array)
     if isinstance(item, slice):
-        step = _plain_int(item.step)
-        if step is not None and step <= 0:
-            raise ValueError("step must be greater than zero")
-        return slice(_plain_int(item.start), _plain_int(item.stop), step)
-    if isinstance(item, (list, np.ndarray, range)):
-        return _index_array(np.asarray(item) if len(item) else np.empty(0, np.int64))
+        return _checked_slice(item)
     if isinstance(item, (bool, np.bool_)):
         return np.asarray(bool(item))
-    if item is None or item is ... or isinstance(item, (int, np.integer)):
-        return item
-    raise TypeError(
+    if isinstance(item, (int, np.integer)):
+        return int(item)
+    if isinstance(item, (list, tuple, np.ndarray, range)):
+        return _index_array(_nested_array(item))
+    if isinstance(item, str):
+        raise TypeError("new(): invalid data type 'str'")
+    raise IndexError(
         "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
         f"indices (got {type(item).__name__})"
     )
 
 
+def _nested_array(item: Any) -> Any:
+    if not len(item):
+        return np.empty(0, np.int64)
+    if isinstance(item, (list, tuple)):
+        item = [each._array if isinstance(each, Tensor) else each for each in item]
+    return np.asarray(item)
+
+
+def _checked_slice(item: slice) -> slice:
+    if item.start is item.stop is item.step is None:
+        return item
+    start, stop, step = (_plain_int(each) for each in (item.start, item.stop, item.step))
+    if step is not None and step <= 0:
+        raise ValueError("step must be greater than zero" if step else "slice step cannot be zero")
+    return slice(start, stop, step)
+
+
 def _plain_int(value: Any) -> int | None:
-    return None if value is None else int(value.item() if isinstance(value, Tensor) else value)
+    if value is None or value.__class__ is int:
+        return value
+    if not hasattr(value, "__index__"):
+        raise TypeError("slice indices must be integers or None or have an __index__ method")
+    return value.__index__()
 
 
 def _index_array(array: Any) -> Any:
@@ -105,49 +236,20 @@ def _index_array(array: Any) -> Any:
     return array
 
 
-def _check_bounds(shape: tuple, index: tuple) -> None:
-    """Raises: IndexError with PyTorch's text."""
-    if (
-        not shape
-        and index
-        and index[0] is not ...
-        and index[0] is not None
-        and not _is_mask(index[0])
-    ):
-        raise IndexError(
-            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
-            "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"
-        )
-    used = sum(
-        getattr(each, "ndim", 1) or 0 if _is_mask(each) else each is not None and each is not ...
-        for each in index
-    )
-    if used > len(shape):
+def index_arrays(shape: tuple, indices: Iterable) -> tuple:
+    """The arrays of `indices` (tensors), checked. Raises: IndexError."""
+    arrays = tuple(_index_array(np.atleast_1d(each._array)) for each in indices)
+    if sum(_dims_used(each) for each in arrays) > len(shape):
         raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
-    dim, skip = 0, len(shape) - used
-    for each in index:
-        if each is ...:
-            dim += skip
-        elif _is_mask(each):
-            _check_mask(each, shape, dim)
-            dim += each.ndim
-        elif each is not None:
-            _check_place(each, shape[dim], dim)
-            dim += 1
+    return arrays
 
 
-def _check_place(item: Any, size: int, dim: int) -> None:
-    if isinstance(item, slice):
-        return
-    wrong = np.asarray(item)[(np.asarray(item) < -size) | (np.asarray(item) >= size)]
-    if wrong.size:
-        raise IndexError(
-            f"index {wrong.flat[0]} is out of bounds for dimension {dim} with size {size}"
-        )
+# What is wrong
 
 
-def _is_mask(item: Any) -> bool:
-    return getattr(item, "dtype", None) == np.bool_
+def _check_int(index: int, size: int, dim: int) -> None:
+    if not -size <= index < size:
+        raise IndexError(f"index {index} is out of bounds for dimension {dim} with size {size}")
 
 
 def _check_mask(mask: Any, shape: tuple, dim: int) -> None:
@@ -157,3 +259,29 @@ def _check_mask(mask: Any, shape: tuple, dim: int) -> None:
             f"The shape of the mask {list(mask.shape)} at index {wrong} does not match the shape "
             f"of the indexed tensor {list(shape)} at index {dim + wrong}"
         )
+
+
+def _index_error(error: Exception, x: Tensor, arrays: tuple) -> Exception:
+    """What PyTorch says where numpy refused to index."""
+    shapes = [list(each.shape) for each in arrays if each.__class__ is not slice]
+    if str(error).startswith("shape mismatch"):
+        return IndexError(
+            "shape mismatch: indexing tensors could not be broadcast together with shapes "
+            + ", ".join(map(str, shapes))
+        )
+    return IndexError(str(error).replace(" axis ", " dimension "))
+
+
+def _put_error(error: Exception, target: Tensor, arrays: tuple, value: Tensor) -> Exception:
+    """What PyTorch says where numpy refused to write."""
+    if isinstance(error, IndexError):
+        return _index_error(error, target, arrays)
+    if not target._array.flags.writeable:
+        return write_error(target, error, ())
+    found = list(target._array[arrays].shape)
+    if broadcast_error(tuple(found), value._array.shape) or value._array.ndim > len(found):
+        return RuntimeError(
+            f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to "
+            f"indexing result of shape {found}"
+        )
+    return error

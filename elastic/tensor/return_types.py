@@ -17,8 +17,17 @@ def _named(name: str, fields: str = "values indices") -> Any:
     return type(name, (base,), members)
 
 
+aminmax = _named("aminmax", "min max")
+cummax = _named("cummax")
+cummin = _named("cummin")
+histogram = _named("histogram", "hist bin_edges")
+histogramdd = _named("histogramdd", "hist bin_edges")
+kthvalue = _named("kthvalue")
 max = _named("max")
+median = _named("median")
 min = _named("min")
+mode = _named("mode")
+nanmedian = _named("nanmedian")
 sort = _named("sort")
 topk = _named("topk")
 frexp = _named("frexp", "mantissa exponent")

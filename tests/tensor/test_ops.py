@@ -143,6 +143,67 @@ def largest(x: np.ndarray, k: int, dim: int = -1, most: bool = True) -> tuple:
     return tuple(each.take(range(k), dim) for each in sorted_along(x, dim, most))
 
 
+def searched(x: np.ndarray, values: np.ndarray, right: bool = False) -> np.ndarray:
+    later = np.less_equal if right else np.less
+    return later(x[..., None, :], values[..., None]).sum(-1)
+
+
+def ranked(rank: Callable) -> Callable:
+    """(values, indices) of the elements whose rank along a dimension `rank(row, ...)` tells."""
+
+    def reference(x: np.ndarray, *rest: Any) -> tuple:
+        keepdim = rest[-1] if rest and rest[-1] is True else False
+        more = [each for each in rest if each is not keepdim]
+        count = rank.__code__.co_argcount - 1
+        dim = more[count] if len(more) > count else -1
+        rows = np.moveaxis(x, dim, -1)
+        places = np.apply_along_axis(
+            lambda row: np.argsort(row)[rank(row, *more[:count])], -1, rows
+        )
+        values = np.take_along_axis(rows, places[..., None], -1)[..., 0]
+        pair = values, places
+        return tuple(np.expand_dims(each, dim) for each in pair) if keepdim else pair
+
+    return reference
+
+
+def most_frequent(x: np.ndarray, dim: int = -1) -> tuple:
+    def find(row: np.ndarray) -> int:
+        found, counts = np.unique(row, return_counts=True)
+        return int(np.flatnonzero(row == found[counts.argmax()])[-1])
+
+    places = np.apply_along_axis(find, dim, x)
+    return np.take_along_axis(x, np.expand_dims(places, dim), dim).squeeze(dim), places
+
+
+def running(better: Any, not_worse: Any) -> Callable:
+    """(values, indices) of the best so far, and of the last place where it was met."""
+
+    def reference(x: np.ndarray, dim: int) -> tuple:
+        values = better.accumulate(x, dim)
+        rows = np.moveaxis(x, dim, -1)
+        places = np.zeros(rows.shape, np.int64)
+        for k in range(1, rows.shape[-1]):
+            best = np.take_along_axis(rows, places[..., k - 1 : k], -1)[..., 0]
+            places[..., k] = np.where(not_worse(rows[..., k], best), k, places[..., k - 1])
+        return values, np.moveaxis(places, -1, dim)
+
+    return reference
+
+
+def reduced(
+    x: np.ndarray, dim: int, index: np.ndarray, src: np.ndarray, how: str, own: bool
+) -> np.ndarray:
+    fold = {"sum": np.sum, "mean": np.mean, "prod": np.prod, "amax": np.max, "amin": np.min}[how]
+    members = {place: [x[place]] if own else [] for place in np.ndindex(x.shape)}
+    for place in np.ndindex(index.shape):
+        members[(*place[:dim], index[place], *place[dim + 1 :])].append(src[place])
+    out = x.copy()
+    for place, values in members.items():
+        out[place] = fold(values) if values else x[place]
+    return out
+
+
 TABLE = dict(
     # Arithmetic
     add=two(np.add),
@@ -250,6 +311,9 @@ TABLE = dict(
     norm=calls(p_norm, (X,), (X, 1), (X, 3, 1), (X, 2, 0, True), (X, math.inf, 1), (X, -math.inf, 1), (X, 0)),
     cumsum=calls(np.cumsum, *SCANS),
     cumprod=calls(np.cumprod, *SCANS, (ZEROS, 1)),
+    cummax=calls(running(np.maximum, np.greater_equal), (X, 1), (np.array([1, 3, 2, 3]), 0)),
+    cummin=calls(running(np.minimum, np.less_equal), (X, 0), (CUBE, -1)),
+    logcumsumexp=calls(lambda x, dim: np.log(np.cumsum(np.exp(x), dim)), *SCANS),
     logsumexp=calls(lambda x, dim, keepdim=False: special.logsumexp(x, dim, keepdims=keepdim), (X, 1), (X, (0, 1)), (X, 0, True)),
     softmax=calls(special.softmax, *SCANS),
     log_softmax=calls(special.log_softmax, *SCANS),
@@ -295,26 +359,32 @@ TABLE = dict(
     _linear=calls(lambda x, w, b=0: x @ w.T + (0 if b is None else b), (X, SQUARE, ROW), (X, SQUARE), (numbers(2, 2, 3), SQUARE, ROW), (ROW, SQUARE, ROW)),
     einsum=calls(lambda arrays, e: np.einsum(e, *arrays), ([X, SQUARE], "ij,jk->ik"), ([CUBE], "ijk->k"), ([SQUARE, ROW], "ij,j->i")),
     # Index and mask
-    _index=calls(lambda x, i: x[i], (X, (ROWS,)), (X, (slice(None), PICK)), (X, (MASK,)), (CUBE, (ROWS, ..., ROWS))),
+    _index=calls(lambda x, i: x[i], (X, (ROWS,)), (X, (slice(None), PICK)), (X, (MASK,)), (CUBE, (ROWS, slice(None), ROWS))),
     _index_add_at=calls(placed, (numbers(3, 3), (2, 3), (ROWS,)), (numbers(3), (2, 3), (MASK,))),
-    index_put=calls(changed(put), (X, (ROWS[:2],), Y), (X, (MASK,), ROW), (X, (ROWS,), SQUARE, True), (X, (MASK,), 0.0)),
+    _index_put=calls(changed(put), (X, (ROWS[:2],), Y), (X, (MASK,), ROW), (X, (ROWS,), SQUARE, True), (X, (MASK,), 0.0)),
     gather=calls(lambda x, d, i: np.take_along_axis(x, i, d), (X, 1, PICK), (X, -1, np.array([[0, 0, 0, 2], [1, 2, 0, 1]]))),
     scatter=calls(changed(scatter), (X, 1, np.array([[0, 2], [1, 0]]), Y), (X, 1, PICK, 2.5)),
     scatter_add=calls(changed(lambda x, d, i, s: scatter(x, d, i, s, True)), (X, 1, PICK, Y), (X, 0, PICK[1:] * 0 + 1, Y)),
     index_select=calls(lambda x, d, i: x.take(i, d), (X, 0, ROWS), (CUBE, -1, ROWS)),
-    index_add=calls(changed(lambda x, d, i, s, a=1: put(x, (i,), s * a, True)), (X, 0, ROWS, SQUARE), (X, 0, ROWS, SQUARE, 0.5)),
-    index_copy=calls(changed(lambda x, d, i, s: put(x, (i,), s)), (X, 0, ROWS[:2], Y)),
-    index_fill=calls(changed(lambda x, d, i, v: put(x, (i,), v)), (X, 0, ROWS[:1], 3.0)),
+    _index_add=calls(changed(lambda x, d, i, s, a=1: put(x, (i,), s * a, True)), (X, 0, ROWS, SQUARE), (X, 0, ROWS, SQUARE, 0.5)),
+    _index_copy=calls(changed(lambda x, d, i, s: put(x, (i,), s)), (X, 0, ROWS[:2], Y)),
+    _index_fill=calls(changed(lambda x, d, i, v: put(x, (i,), v)), (X, 0, ROWS[:1], 3.0)),
     masked_fill=calls(lambda x, m, v: np.where(m, v, x), (X, MASK, 3.0), (X, MASK[0], ONE)),
     masked_select=calls(lambda x, m: x[np.broadcast_to(m, x.shape)], (X, MASK), (X, MASK[0])),
-    take_along_dim=calls(lambda x, i, d: np.take_along_axis(x, i, d), (X, PICK, 1)),
     nonzero=calls(lambda x: np.argwhere(x), (ZEROS,), (MASK,)),
     _new_zeros=calls(lambda x, s: np.zeros(s), (X, (4, 1))),
     sort=calls(sorted_along, (X,), (X, 0, True)),
     topk=calls(largest, (X, 2), (X, 1, 0, False)),
     _one_hot=calls(lambda x, n: np.eye(n, dtype=np.int64)[x], (PICK, 4)),
     bincount=calls(np.bincount, (np.array([0, 3, 1, 3]),)),
-    searchsorted=calls(np.searchsorted, (np.array([1.0, 2.0, 4.0]), np.array([0.5, 2.0, 9.0]))),
+    _searchsorted=calls(searched, (np.array([1.0, 2.0, 4.0]), np.array([0.5, 2.0, 9.0])), (np.sort(X), Y, True)),
+    kthvalue=calls(ranked(lambda row, k: k - 1), (X, 2), (X, 1, 0, True)),
+    _median_dim=calls(lambda x, dim, keepdim=False: ranked(lambda row: (row.size - 1) // 2)(x, dim, keepdim), (X, 1), (CUBE, -1, True)),
+    _nanmedian_dim=calls(lambda x, dim, keepdim=False: ranked(lambda row: (row.size - 1) // 2)(x, dim, keepdim), (X, 1), (CUBE, 0)),
+    mode=calls(most_frequent, (np.array([[1, 3, 1, 3], [2, 5, 5, 2]]), 1), (X,)),
+    _masked_scatter=calls(lambda x, m, s: changed(np.place)(x, m, s), (X, MASK, Y)),
+    _scatter_reduce=calls(reduced, *[(X, 1, PICK, Y, how, own) for how in ("sum", "mean", "prod", "amax", "amin") for own in (True, False)]),
+    _member_count=calls(lambda x, d, i, own: np.maximum(changed(lambda n: scatter(n, d, i, np.ones(i.shape), True))(np.full(x.shape, float(own))), 1), (X, 1, PICK, True), (X, 1, PICK, False)),
 )  # fmt: skip
 TABLE |= {name: Calls(*line) for name, line in (SPATIAL | ELEMENTWISE).items()}
 

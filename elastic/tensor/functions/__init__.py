@@ -12,7 +12,10 @@ from elastic.tensor.functions import (
     pool,
     products,
     reduce,
+    scan,
     shape,
+    sort,
+    statistics,
 )
 
 __all__ = [
@@ -24,5 +27,8 @@ __all__ = [
     "pool",
     "products",
     "reduce",
+    "scan",
     "shape",
+    "sort",
+    "statistics",
 ]

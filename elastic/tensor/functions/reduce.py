@@ -13,37 +13,52 @@ from elastic.tensor._tensor import Tensor
 @public(out=True)
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum over `dim` (an int, several, or all); integers give int64."""
-    return F.sum(input if dtype is None else input.to(dtype), dim, keepdim)
+    return _as(dtype, F.sum(cast(input, dtype), dim, keepdim))
+
+
+@public(out=True)
+def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The sum over `dim`, in which nan counts as 0."""
+    return sum(_without_nan(cast(input, dtype)), dim, keepdim, dtype=dtype)
 
 
 @public(out=True)
 def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The product over `dim`; integers give int64."""
-    return F.prod(input if dtype is None else input.to(dtype), dim, keepdim)
+    return _as(dtype, F.prod(cast(input, dtype), dim, keepdim))
+
+
+def cast(input: Tensor, dtype: Any) -> Tensor:
+    """`input` in `dtype`, where one is given."""
+    return input if dtype is None else input.to(dtype)
+
+
+def _as(dtype: Any, result: Tensor) -> Tensor:
+    """`result` in `dtype`: integers were folded in int64."""
+    return result if dtype is None or dtype is result.dtype else result.to(dtype)
+
+
+def _without_nan(input: Tensor) -> Tensor:
+    return F.masked_fill(input, F.isnan(input), 0.0) if dtypes.rank(input.dtype) > 1 else input
 
 
 @public(out=True)
 def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The mean over `dim`. Raises: RuntimeError for integers."""
-    x = input if dtype is None else input.to(dtype)
-    if dtypes.rank(x.dtype) < 2:
+    d = input.dtype if dtype is None else dtype
+    if dtypes.rank(d) < 2:
         raise RuntimeError(
-            "mean(): could not infer output dtype. Input dtype must be either a floating point or "
-            f"complex dtype. Got: {x.dtype.title}"
+            f"mean(): could not infer output dtype. {'Input' if dtype is None else 'Optional'} "
+            f"dtype must be either a floating point or complex dtype. Got: {d.title}"
         )
-    return F.mean(x, dim, keepdim)
+    return F.mean(cast(input, dtype), dim, keepdim)
 
 
-@public(inplace=True, out=True)
-def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """The running sum along `dim`."""
-    return F.cumsum(input if dtype is None else input.to(dtype), dim)
-
-
-@public(inplace=True, out=True)
-def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """The running product along `dim`."""
-    return F.cumprod(input if dtype is None else input.to(dtype), dim)
+@public(out=True)
+def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The mean over `dim` of the elements that are not nan."""
+    count = F.sum(F.logical_not(F.isnan(input)), dim, keepdim)
+    return nansum(input, dim, keepdim, dtype=dtype) / count
 
 
 @public(out=True)
@@ -59,12 +74,16 @@ def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
 
 
 def _floating(name: str, input: Tensor, dtype: Any) -> Tensor:
-    x = input if dtype is None else input.to(dtype)
+    x = cast(input, dtype)
     if dtypes.rank(x.dtype) < 2:
+        last = "_lastdim" if name.endswith("softmax") else ""
         raise NotImplementedError(
-            f"\"{name}_lastdim_kernel_impl\" not implemented for '{x.dtype.title}'"
+            f"\"{name}{last}_kernel_impl\" not implemented for '{x.dtype.title}'"
         )
     return x
+
+
+# Extremes
 
 
 @public(out=True)
@@ -80,16 +99,85 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
 
 
 def _extreme(input: Tensor, dim: Any, keepdim: bool, other: Any, names: tuple, result: Any) -> Any:
+    name = result.__name__
+    if not isinstance(input, Tensor):
+        raise TypeError(_NO_SUCH_FORM.format(name, type(input).__name__, type(dim).__name__))
     if isinstance(dim, Tensor) or other is not None:
         return getattr(F, names[2])(input, dim if other is None else other)
-    if not input._array.size and dim is None:
-        raise RuntimeError(
-            f"{result.__name__}(): Expected reduction dim to be specified for input.numel() == 0. "
-            "Specify the reduction dim with the 'dim' argument."
-        )
+    check_not_empty(name, input, dim)
     if dim is None:
         return getattr(F, names[0])(input)
     return result(*getattr(F, names[1])(input, dim, keepdim))
+
+
+_NO_SUCH_FORM = (
+    "{0}() received an invalid combination of arguments - got ({1}, {2}), but expected one of:\n"
+    " * (Tensor input, *, Tensor out = None)\n"
+    " * (Tensor input, Tensor other, *, Tensor out = None)\n"
+    " * (Tensor input, int dim, bool keepdim = False, *, tuple of Tensors out = None)\n"
+)
+
+
+def check_not_empty(name: str, input: Tensor, dim: Any) -> None:
+    """Raises: RuntimeError, IndexError where there is nothing to choose from."""
+    shape = input._array.shape
+    if 0 not in shape:
+        return
+    dims = () if dim is None else (dim,) if isinstance(dim, int) else dim
+    if not dims:
+        raise RuntimeError(
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
+            "Specify the reduction dim with the 'dim' argument."
+        )
+    for d in dims:
+        if -len(shape) <= d < len(shape) and not shape[d]:
+            raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
+
+
+@public(out=True)
+def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+    """The largest elements over `dim`; equal ones share the gradient."""
+    check_not_empty("amax", input, dim)
+    return F.amax(input, dim, keepdim)
+
+
+@public(out=True)
+def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+    """The smallest elements over `dim`; equal ones share the gradient."""
+    check_not_empty("amin", input, dim)
+    return F.amin(input, dim, keepdim)
+
+
+@public(out=True)
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """The indices of the largest elements along `dim`, or of the flattened input."""
+    check_not_empty("argmax", input, dim)
+    return F.argmax(input, dim, keepdim)
+
+
+@public(out=True)
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """The indices of the smallest elements along `dim`, or of the flattened input."""
+    check_not_empty("argmin", input, dim)
+    return F.argmin(input, dim, keepdim)
+
+
+@public(out=True)
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
+    """(min, max) of all elements, or along `dim`. Raises: RuntimeError for an empty input."""
+    shape = input._array.shape
+    if dim is None and not input._array.size:
+        raise RuntimeError(
+            "aminmax(): cannot compute aminmax over an empty dimension as the operation has no "
+            "identity."
+        )
+    if dim is not None and 0 in shape and not shape[dim]:
+        raise IndexError(f"aminmax: Expected reduction dim {dim} to have non-zero size.")
+    kept = keepdim and dim is not None
+    return return_types.aminmax(F.amin(input, dim, kept), F.amax(input, dim, kept))
+
+
+# Moments and norms
 
 
 @public(out=True)
@@ -102,7 +190,7 @@ def var(
     correction: float | None = None,
 ) -> Tensor:
     """The variance over `dim`, by default the unbiased one (n - 1)."""
-    return F.var(input, *_moment(dim, unbiased, correction), keepdim)
+    return _deviation("var", input, _moment(dim, unbiased, correction), keepdim)
 
 
 @public(out=True)
@@ -115,7 +203,13 @@ def std(
     correction: float | None = None,
 ) -> Tensor:
     """The standard deviation over `dim`, by default the unbiased one (n - 1)."""
-    return F.std(input, *_moment(dim, unbiased, correction), keepdim)
+    return _deviation("std", input, _moment(dim, unbiased, correction), keepdim)
+
+
+def _deviation(name: str, input: Tensor, moment: tuple, keepdim: bool) -> Tensor:
+    if dtypes.rank(input.dtype) < 2:
+        raise RuntimeError("std and var only support floating point and complex dtypes")
+    return getattr(F, name)(input, *moment, keepdim)
 
 
 def _moment(dim: Any, unbiased: Any, correction: float | None) -> tuple:
@@ -126,22 +220,70 @@ def _moment(dim: Any, unbiased: Any, correction: float | None) -> tuple:
     return dim, 0 if unbiased is False else 1
 
 
-@public(method=False)
-def var_mean(input: Tensor, dim: Any = None, **named: Any) -> tuple[Tensor, Tensor]:
+@public(method=False, out=True)
+def var_mean(
+    input: Tensor,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple[Tensor, Tensor]:
     """The variance and the mean over `dim`."""
-    return var(input, dim, **named), mean(input, dim, named.get("keepdim", False))
+    dims, correction = _moment(dim, unbiased, correction)
+    return var(input, dims, None, keepdim, correction=correction), F.mean(input, dims, keepdim)
 
 
-@public(method=False)
-def std_mean(input: Tensor, dim: Any = None, **named: Any) -> tuple[Tensor, Tensor]:
+@public(method=False, out=True)
+def std_mean(
+    input: Tensor,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple[Tensor, Tensor]:
     """The standard deviation and the mean over `dim`."""
-    return std(input, dim, **named), mean(input, dim, named.get("keepdim", False))
+    dims, correction = _moment(dim, unbiased, correction)
+    return std(input, dims, None, keepdim, correction=correction), F.mean(input, dims, keepdim)
 
 
 @public(out=True)
 def norm(
     input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None
 ) -> Tensor:
-    """The p-norm of the elements over `dim`."""
-    x = input if dtype is None else input.to(dtype)
-    return F.norm(_floating("norm", x, None), 2 if p in ("fro", None) else p, dim, keepdim)
+    """The p-norm of the elements over `dim`; "nuc" is the sum of a matrix' singular values."""
+    x = cast(input, dtype)
+    if p == "nuc":
+        return _nuclear_norm(x, range(x._array.ndim) if dim is None else dim, keepdim)
+    if dtypes.rank(x.dtype) < 2:
+        raise RuntimeError(
+            "linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
+            f"{x.dtype.title}"
+        )
+    return F.norm(x, 2 if p in ("fro", None) else p, dim, keepdim)
+
+
+def _nuclear_norm(x: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    found = F.sum(F.linalg_svdvals(F.movedim(x, tuple(dim), (-2, -1))), -1)
+    if not keepdim:
+        return found
+    kept = {d % x._array.ndim for d in dim}
+    return F.reshape(found, [1 if d in kept else n for d, n in enumerate(x._array.shape)])
+
+
+@public()
+def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
+    """The p-norm of input - other."""
+    return norm(F.sub(input, other), p)
+
+
+@public(inplace=True, out=True)
+def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
+    """`input` with each slice along `dim` scaled down to a p-norm of at most `maxnorm`."""
+    ndim = input._array.ndim
+    if ndim < 2:
+        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {ndim} dimensions")
+    others = [d for d in range(ndim) if d != dim % ndim]
+    size = F.norm(input, p, others, True)
+    return input * F.where(size > maxnorm, maxnorm / (size + 1e-7), 1.0)

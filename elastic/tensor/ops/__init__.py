@@ -16,7 +16,10 @@ from elastic.tensor.ops import (
     random,
     reduce,
     resample,
+    scan,
+    scatter,
     shape,
+    sort,
     special,
 )
 
@@ -31,6 +34,9 @@ __all__ = [
     "random",
     "reduce",
     "resample",
+    "scan",
+    "scatter",
     "shape",
+    "sort",
     "special",
 ]

@@ -1,19 +1,76 @@
-"""Ops that pick and place by index or mask, sort and search."""
+"""Ops that pick and place by index or mask."""
 
 from __future__ import annotations
 
 from functools import partial
+from math import prod
 from typing import Any
 
-from elastic.tensor import backend
 from elastic.tensor._dispatch import op
+from elastic.tensor.ops.reduce import place
 
 pick = partial(op, wide=False)
 
 
-def _add_at(xp: Any, x: Any, size: Any, index: Any) -> Any:
+def fold_at(xp: Any, how: str, out: Any, positions: Any, values: Any) -> None:
+    """Folds `values` into the flat places of `out`, where repeated places fold into one.
+
+    On flat places this is several times faster than on an index of several dimensions.
+    """
+    values = xp.broadcast_to(values, positions.shape).reshape(-1)
+    getattr(xp, how).at(out.reshape(-1), positions.reshape(-1), values)
+
+
+def positions(xp: Any, shape: tuple, index: tuple) -> Any:
+    """The flat places of `x[index]` in an array of `shape`: of index arrays, masks and `:`.
+
+    Raises: IndexError for an index beyond the end.
+    """
+    parts = [each for item in index for each in _without_mask(xp, item)]
+    parts += [slice(None)] * (len(shape) - len(parts))
+    picked = [d for d, each in enumerate(parts) if not isinstance(each, slice)]
+    block = xp.broadcast_shapes(*[parts[d].shape for d in picked])
+    together = picked[-1] - picked[0] == len(picked) - 1
+    first = picked[0] if together else 0  # numpy and PyTorch put scattered index dims in front
+    kept = [d for d in range(len(shape)) if d not in picked]
+    ndim, total = len(block) + len(kept), 0
+    for d, each in enumerate(parts):
+        if d in picked:
+            component = _counted_from_0(xp, each, shape[d], d)
+            component = component.reshape(component.shape + (1,) * (ndim - first - len(block)))
+        else:
+            where = kept.index(d)
+            behind = ndim - 1 - where - (len(block) if where >= first else 0)
+            component = xp.arange(shape[d]).reshape((-1,) + (1,) * behind)
+        total = total * shape[d] + component
+    return total
+
+
+def _without_mask(xp: Any, item: Any) -> tuple:
+    return xp.nonzero(item) if is_mask(item) else (item,)
+
+
+def is_mask(item: Any) -> bool:
+    """Whether an item of an index is an array of bools."""
+    return getattr(getattr(item, "dtype", None), "kind", "") == "b"
+
+
+def _counted_from_0(xp: Any, index: Any, size: int, dim: int) -> Any:
+    if not index.size:
+        return index.astype(xp.int64)
+    low, high = index.min(), index.max()
+    if low < -size or high >= size:
+        wrong = low if low < -size else high
+        raise IndexError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
+    return index if low >= 0 else xp.where(index < 0, index + size, index)
+
+
+def _index_add_at(xp: Any, x: Any, size: Any, index: Any) -> Any:
     out = xp.zeros(size, x.dtype)
-    backend.add_at(xp, out, index, x)
+    if len(index) == 1 and is_mask(index[0]):
+        out[index] = x  # no place comes twice
+    elif out.size:
+        fold_at(xp, "add", out, positions(xp, out.shape, index), x)
     return out
 
 
@@ -22,146 +79,116 @@ pick(
     "_index",
     lambda xp, x, index: x[index],
     lambda F, g, x_shape, index: F._index_add_at(g, x_shape, index),
+    title="IndexBackward0",
 )
-op("_index_add_at", _add_at, lambda F, g, index: F._index(g, index))
+op("_index_add_at", _index_add_at, lambda F, g, index: F._index(g, index))
 
 
-def _index_put(xp: Any, x: Any, index: Any, value: Any, accumulate: bool = False) -> Any:
+def _index_put(xp: Any, x: Any, index: Any, values: Any, accumulate: bool = False) -> Any:
     out = x.copy()
-    if accumulate:
-        backend.add_at(xp, out, index, value)
-    else:
-        out[index] = value
+    if not accumulate:
+        out[index] = values
+    elif out.size:
+        fold_at(xp, "add", out, positions(xp, out.shape, index), values)
     return out
 
 
-pick(
-    "index_put",
+def _put_vjp(F: Any, g: Any, values_shape: Any, index: Any) -> Any:
+    found = F._index(g, index)
+    return found if values_shape is None else F.sum_to_size(found, values_shape)
+
+
+op(
+    "_index_put",
     _index_put,
-    lambda F, g, index, accumulate: g if accumulate else F.index_put(g, index, 0.0),
+    lambda F, g, index, accumulate: g if accumulate else F._index_put(g, index, 0.0),
     None,
-    lambda F, g, index: F._index(g, index),
-    inplace=True,
+    _put_vjp,
+    title="IndexPutBackward0",
 )
 
-
-def _along(xp: Any, index: Any, dim: int) -> tuple:
-    """The full index of `index` along `dim`, as gather and scatter mean it."""
-    grid = [
-        xp.arange(n).reshape((-1,) + (1,) * (index.ndim - k - 1)) for k, n in enumerate(index.shape)
-    ]
-    grid[dim] = index
-    return tuple(grid)
-
-
-def _gather(xp: Any, x: Any, dim: int, index: Any) -> Any:
-    return x[_along(xp, _checked(index, x.shape, dim), dim)] if x.ndim else x.copy()
-
-
-def _checked(index: Any, shape: tuple, dim: int) -> Any:
-    size = shape[dim] if shape else 1
-    wrong = (index < 0) | (index >= size)
-    if index.size and wrong.any():
-        raise RuntimeError(
-            f"index {int(index[wrong][0])} is out of bounds for dimension {dim} with size {size}"
-        )
-    return index
-
-
-def _part(value: Any, index: Any) -> Any:
-    return value[tuple(slice(n) for n in index.shape)] if getattr(value, "ndim", 0) else value
-
-
-def _scatter(xp: Any, x: Any, dim: int, index: Any, src: Any) -> Any:
-    out = x.copy()
-    out[_along(xp, _checked(index, x.shape, dim), dim)] = _part(src, index)
-    return out
-
-
-def _scatter_add(xp: Any, x: Any, dim: int, index: Any, src: Any) -> Any:
-    out = x.copy()
-    backend.add_at(xp, out, _along(xp, _checked(index, x.shape, dim), dim), _part(src, index))
-    return out
-
-
-def _to_src(F: Any, g: Any, dim: int, index: Any, src_shape: tuple | None) -> Any:
-    part = F.gather(g, dim, index)
-    if src_shape is None or tuple(part.shape) == src_shape:
-        return part
-    return F._place(part, src_shape, tuple(slice(n) for n in part.shape))
-
-
-pick(
-    "gather",
-    _gather,
-    lambda F, g, x_shape, dim, index: F.scatter_add(F._new_zeros(g, x_shape), dim, index, g),
-)
-pick(
-    "scatter", _scatter, lambda F, g, dim, index: F.scatter(g, dim, index, 0.0), None, None, _to_src
-)
-op("scatter_add", _scatter_add, lambda F, g: g, None, None, _to_src, inplace=True)
+# Slices along a dimension
 
 
 def _rows(dim: int, index: Any) -> tuple:
-    return (slice(None),) * dim + (index,)
+    return (slice(None),) * dim + (index.reshape(-1),)
+
+
+def _checked(index: Any, size: int) -> Any:
+    if index.size and not -1 < index.min() <= index.max() < size:
+        raise IndexError("index out of range in self")
+    return index
 
 
 def _index_select(xp: Any, x: Any, dim: int, index: Any) -> Any:
-    places = index.reshape(-1)
-    if places.size and not -1 < places.min() <= places.max() < x.shape[dim]:
-        raise IndexError("index out of range in self")
-    return x[_rows(dim % x.ndim, places)]
+    axis = place(dim, x.ndim)
+    _checked(index, x.shape[axis] if x.ndim else 1)
+    return xp.take(x, index.reshape(-1), axis) if x.ndim else x.copy()
 
 
 def _index_add(xp: Any, x: Any, dim: int, index: Any, source: Any, alpha: float = 1) -> Any:
-    out = x.copy()
-    backend.add_at(xp, out, _rows(dim % x.ndim, index), source if alpha == 1 else source * alpha)
+    out = xp.array(x)
+    if not out.size:
+        return out
+    source = source if alpha == 1 else source * xp.asarray(alpha, source.dtype)
+    rows = out.reshape(out.shape or 1)
+    where = positions(xp, rows.shape, _rows(place(dim, x.ndim), index))
+    fold_at(xp, "add", rows, where, source.reshape(where.shape))
     return out
 
 
 def _index_copy(xp: Any, x: Any, dim: int, index: Any, source: Any) -> Any:
-    out = x.copy()
-    out[_rows(dim % x.ndim, index)] = source
+    out = xp.array(x)
+    rows = out.reshape(out.shape or 1)
+    where = _rows(place(dim, x.ndim), index)
+    if getattr(source, "ndim", 0):
+        source = source.reshape(rows[where].shape)
+    rows[where] = source
     return out
 
 
-pick(
-    "index_select",
-    _index_select,
-    lambda F, g, x_shape, dim, index: F._index_add_at(
-        g, x_shape, (slice(None),) * (dim % len(x_shape)) + (index,)
-    ),
-)
+def _index_select_vjp(F: Any, g: Any, x_shape: tuple, dim: int, index: Any) -> Any:
+    if not len(x_shape):
+        return F.reshape(g, ())
+    return F._index_add_at(g, x_shape, _rows(dim % len(x_shape), index))
+
+
+def _index_source(F: Any, g: Any, source_shape: tuple, dim: int, index: Any) -> Any:
+    return F.reshape(F.index_select(g, dim, index), source_shape)
+
+
+pick("index_select", _index_select, _index_select_vjp)
 op(
-    "index_add",
+    "_index_add",
     _index_add,
     lambda F, g: g,
     None,
     None,
-    lambda F, g, dim, index, alpha: F.index_select(g, dim, index) * alpha,
-    inplace=True,
+    lambda F, g, source_shape, dim, index, alpha: (
+        _index_source(F, g, source_shape, dim, index) * alpha
+    ),
+    title="IndexAddBackward0",
 )
 pick(
-    "index_copy",
+    "_index_copy",
     _index_copy,
-    lambda F, g, dim, index: F.index_fill(g, dim, index, 0.0),
+    lambda F, g, dim, index: F._index_fill(g, dim, index, 0.0),
     None,
     None,
-    lambda F, g, dim, index: F.index_select(g, dim, index),
-    inplace=True,
+    _index_source,
+    title="IndexCopyBackward0",
 )
 pick(
-    "index_fill",
+    "_index_fill",
     _index_copy,
-    lambda F, g, dim, index: F.index_fill(g, dim, index, 0.0),
-    inplace=True,
+    lambda F, g, dim, index: F._index_fill(g, dim, index, 0.0),
+    None,
+    None,
+    lambda F, g, dim, index: F.sum(F.index_select(g, dim, index)),
+    title="IndexFillBackward0",
 )
 
-
-def _take_along_dim(xp: Any, x: Any, indices: Any, dim: int | None = None) -> Any:
-    return (
-        x.reshape(-1)[indices.reshape(-1)] if dim is None else xp.take_along_axis(x, indices, dim)
-    )
+# Masks
 
 
 def _masked_fill(xp: Any, x: Any, mask: Any, value: Any) -> Any:
@@ -174,7 +201,6 @@ pick(
     lambda F, g, mask: F.masked_fill(g, mask, 0.0),
     None,
     lambda F, g, mask: F.sum(F.masked_fill(g, F.logical_not(mask), 0.0)),
-    inplace=True,
 )
 
 
@@ -185,7 +211,12 @@ def _masked_select(xp: Any, x: Any, mask: Any) -> Any:
 
 def _masked_vjp(F: Any, g: Any, x_shape: tuple, mask: Any) -> Any:
     shape = broadcast_shape(x_shape, tuple(mask.shape))
-    return F._index_add_at(g, shape, F.expand(mask, shape))
+    return F._index_add_at(g, shape, (raw(F.expand(mask, shape)),))
+
+
+def raw(value: Any) -> Any:
+    """The array of a tensor; an array as it is."""
+    return getattr(value, "_array", value)
 
 
 def broadcast_shape(*shapes: tuple) -> tuple:
@@ -195,59 +226,32 @@ def broadcast_shape(*shapes: tuple) -> tuple:
     return np.broadcast_shapes(*shapes)
 
 
+def _masked_scatter(xp: Any, x: Any, mask: Any, source: Any) -> Any:
+    out, mask = (each.copy() for each in xp.broadcast_arrays(x, mask))
+    out[mask] = source.reshape(-1)[: int(mask.sum())]
+    return out
+
+
+def _masked_source(F: Any, g: Any, mask: Any, source_shape: tuple) -> Any:
+    found, count = F.masked_select(g, mask), prod(source_shape)
+    rest = count - found.shape[0]
+    return F.reshape(F.constant_pad_nd(found, (0, rest)) if rest else found, source_shape)
+
+
 pick("masked_select", _masked_select, _masked_vjp)
+pick(
+    "_masked_scatter",
+    _masked_scatter,
+    lambda F, g, mask: F.masked_fill(g, mask, 0.0),
+    None,
+    _masked_source,
+    title="MaskedScatterBackward0",
+)
 pick(
     "nonzero",
     lambda xp, x: xp.stack(xp.nonzero(x), 1) if x.ndim else xp.zeros((int(bool(x)), 0), xp.int64),
 )
-
-
-def _order(xp: Any, x: Any, dim: int, descending: bool) -> Any:
-    # Stable in both directions: equal elements keep their order.
-    if not descending:
-        return xp.argsort(x, dim, kind="stable")
-    turned = xp.flip(x, dim)
-    return x.shape[dim] - 1 - xp.flip(xp.argsort(turned, dim, kind="stable"), dim)
-
-
-def _sort(xp: Any, x: Any, dim: int = -1, descending: bool = False) -> tuple:
-    if not x.ndim:
-        return x.copy(), xp.zeros((), xp.int64)
-    order = _order(xp, x, dim, descending)
-    return xp.take_along_axis(x, order, dim), order
-
-
-def _topk(
-    xp: Any, x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
-) -> tuple:
-    if k > x.shape[dim]:
-        raise RuntimeError("selected index k out of range")
-    values, order = _sort(xp, x, dim, largest)
-    first = (slice(None),) * (dim % x.ndim) + (slice(k),)
-    return values[first].copy(), order[first].copy()
-
-
-def _sorted_vjp(F: Any, g: Any, out: tuple, x_shape: tuple, dim: int) -> Any:
-    return _gather_back(F, g, x_shape, dim, out[1])
-
-
-def _gather_back(F: Any, g: Any, x_shape: tuple, dim: int, index: Any) -> Any:
-    return F.scatter_add(F._new_zeros(g, x_shape), dim, index, g)
-
-
 pick("_new_zeros", lambda xp, x, size: xp.zeros(size, x.dtype))
-pick("sort", _sort, _sorted_vjp)
-pick("topk", _topk, _sorted_vjp)
-pick(
-    "take_along_dim",
-    _take_along_dim,
-    lambda F, g, x_shape, indices, dim: _gather_back(F, g, x_shape, dim, indices),
-)
 pick(
     "_one_hot", lambda xp, x, num_classes: (x[..., None] == xp.arange(num_classes)).astype(xp.int64)
-)
-pick("bincount", lambda xp, x, minlength=0: xp.bincount(x, minlength=minlength))
-pick(
-    "searchsorted",
-    lambda xp, x, values, right=False: xp.searchsorted(x, values, "right" if right else "left"),
 )

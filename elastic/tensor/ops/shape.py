@@ -8,6 +8,7 @@ from typing import Any
 
 from elastic.tensor._dispatch import op
 from elastic.tensor._errors import dimension_error
+from elastic.tensor.ops.reduce import axes
 
 view_op = partial(op, view=True, wide=False)
 copy_op = partial(op, wide=False)
@@ -283,7 +284,7 @@ op(
 )
 copy_op(
     "flip",
-    lambda xp, x, dims: xp.flip(x, axes_of(dims)).copy(),
+    lambda xp, x, dims: xp.flip(x, axes(axes_of(dims), x.ndim)).copy(),
     lambda F, g, dims: F.flip(g, dims),
     packs=True,
 )
