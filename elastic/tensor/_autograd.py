@@ -75,6 +75,8 @@ class Node:
             F, values = TENSORS, self._as_tensors(values)
         elif isinstance(g, generic):  # numpy's arithmetic on 0-d arrays
             F, g = NUMPY, np.asarray(g)
+        elif g.__class__ is dict and isinstance(next(iter(g.values())), Tensor):
+            F, values = TENSORS, self._as_tensors(values)
         else:
             F = arrays(backend.xp_of(g))
         if self.conjugates:

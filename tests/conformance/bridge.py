@@ -59,7 +59,10 @@ def mapped(function: Callable, value: Any) -> Any:
 def tensor_to_ours(t: torch.Tensor) -> Tensor:
     """A leaf on a copy of the memory, with the same strides."""
     plain = t.detach().resolve_conj().resolve_neg()
-    copy = torch.empty_strided(plain.size(), plain.stride(), dtype=plain.dtype).copy_(plain)
+    # Of dimensions that repeat one element, that element is copied, and repeated again.
+    once = plain[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in plain.stride())]
+    copy = torch.empty_strided(once.size(), plain.stride(), dtype=plain.dtype).copy_(once)
+    copy = copy.expand(plain.size())
     if copy.dtype is torch.bfloat16:
         array = copy.view(torch.int16).numpy().view(DTYPES[torch.bfloat16].np)
     else:

@@ -14,3 +14,4 @@ from elastic.tensor.nn.loss import *
 from elastic.tensor.nn.module import *
 from elastic.tensor.nn.norm import *
 from elastic.tensor.nn.parameter import *
+from elastic.tensor.nn.rnn import *

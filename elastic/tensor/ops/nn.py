@@ -276,7 +276,8 @@ def _cross_entropy(xp: Any, x: Any, target: Any, weights: Any = None, divisor: A
 
 def _each(F: Any, g: Any, target: Any, weights: Any, divisor: Any) -> Any:
     """The gradient of every element's loss, with the dimension of the classes."""
-    g = g if divisor is None else F.expand(g / divisor, tuple(target.shape))
+    if divisor is not None:  # 0 when every target is ignored: then there is no gradient
+        g = F.expand(g / (divisor or 1), tuple(target.shape))
     return F.unsqueeze(g if weights is None else g * weights, 1)
 
 

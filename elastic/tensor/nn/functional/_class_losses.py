@@ -109,7 +109,7 @@ def _targets(
         own = weight._array[classes]
         weights = own if weights is None else own * weights
     weights = weights if weights is None or input.dim() > 1 else weights.reshape(1)
-    return classes, weights, classes.size if weights is None else weights.sum()
+    return classes, weights, float(classes.size if weights is None else weights.sum())
 
 
 def _check_targets(input: Tensor, target: Tensor, weight: Tensor | None) -> None:
@@ -117,14 +117,14 @@ def _check_targets(input: Tensor, target: Tensor, weight: Tensor | None) -> None
         raise RuntimeError(
             f"expected scalar type {input.dtype.title} but found {weight.dtype.title}"
         )
-    if target.is_floating_point():
-        raise RuntimeError(
-            f"expected target dtype to be Long or Byte, but got {target.dtype.title}"
-        )
     if input.dim() > 1 and input.shape[0] != target.shape[:1].numel():
         raise ValueError(
             f"Expected input batch_size ({input.shape[0]}) to match target batch_size "
             f"({target.shape[:1].numel()})."
+        )
+    if target.is_floating_point():
+        raise RuntimeError(
+            f"expected target dtype to be Long or Byte, but got {target.dtype.title}"
         )
     expected = (*input.shape[:1], *input.shape[2:]) if input.dim() > 1 else ()
     if tuple(target.shape) != expected:
@@ -162,7 +162,9 @@ def _smoothed(
     _, _, total = _targets(input, target, weight, ignore_index)
     spread = spread.masked_fill(target == ignore_index, 0)
     if reduction != "none":
-        spread = spread.sum() / (float(total) if reduction == "mean" else 1)
+        spread = spread.sum()
+    if reduction == "mean":
+        spread = spread / total if total else spread + float("nan")
     return hit * (1 - smoothing) + spread * (smoothing / input.shape[dim])
 
 
