@@ -9,14 +9,13 @@ output tensor, so a graph is freed by reference counts alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from heapq import heappop, heappush
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from elastic.tensor import backend
-from elastic.tensor._grad_mode import mode
+from elastic.tensor._hooks import Hooks, Removable, hooks_of
 from elastic.tensor._registry import NUMPY, TENSORS, Op, arrays
 from elastic.tensor._tensor import Tensor, requires, wrap
 from elastic.tensor.dtypes import FROM_NUMPY
@@ -25,28 +24,24 @@ ndarray, generic = np.ndarray, np.generic
 next_order = count(0, -1).__next__
 
 
-class Node:
-    """One application of an op: `grad_fn` of its output."""
+class GraphNode:
+    """What all nodes of the graph have in common."""
 
-    __slots__ = ("__weakref__", "_order", "checks", "edges", "fits", "hooks", "op", "values")
+    __slots__ = ()
     number = 0
-    conjugates = False
-    _order: int
-    op: Op
     edges: tuple
-    values: Sequence | None  # the op's parameters and output, None where no vjp reads it
-    checks: Sequence  # (position, version cell, version) of each saved tensor
-    fits: tuple | None  # (shape, dtype) of each input, where a gradient may have another
     hooks: Hooks | None
+    _order: int
 
     @property
     def next_functions(self) -> tuple:
         """The nodes of its inputs, with the number of the output that each one took."""
-        return tuple((None if e is None else _function_of(e), _number_of(e)) for e in self.edges)
+        return tuple((None if e is None else function_of(e), number_of(e)) for e in self.edges)
 
-    def name(self) -> str:
-        """The name of its class in PyTorch, as in `<MulBackward0>`."""
-        return self.op.title
+    @property
+    def metadata(self) -> dict:
+        """A dict for whatever users keep with the node."""
+        return hooks_of(self).metadata
 
     def source(self) -> Any:
         """The node that a user sees as `grad_fn`."""
@@ -58,7 +53,26 @@ class Node:
 
     def register_hook(self, hook: Callable) -> Removable:
         """Calls `hook(grad_inputs, grad_outputs)` as backward passes; it may replace the first."""
-        return hooks_of(self).add_after(hook)
+        return Removable(hooks_of(self).after, hook)
+
+    def register_prehook(self, hook: Callable) -> Removable:
+        """Calls `hook(grad_outputs)` before the node computes; it may replace them."""
+        return Removable(hooks_of(self).entry, hook)
+
+
+class Node(GraphNode):
+    """One application of an op: `grad_fn` of its output."""
+
+    __slots__ = ("__weakref__", "_order", "checks", "edges", "fits", "hooks", "op", "values")
+    conjugates = False
+    op: Op
+    values: Sequence | None  # the op's parameters and output, None where no vjp reads it
+    checks: Sequence  # (position, version cell, version) of each saved tensor
+    fits: tuple | None  # (shape, dtype) of each input, where a gradient may have another
+
+    def name(self) -> str:
+        """The name of its class in PyTorch, as in `<MulBackward0>`."""
+        return self.op.title
 
     def gradients(self, g: Any, edges: tuple) -> Iterable:
         """The gradients of the inputs whose edges are not None, from the output's gradient `g`."""
@@ -108,6 +122,18 @@ class Node:
             inputs = (self.edges, *inputs)
         return [_tensors(v, self if k == last else inputs[k]) for k, v in enumerate(values)]
 
+    # What PyTorch's nodes show of what they saved; `__getattr__` would slow down the walk.
+    _saved_self = property(lambda self: self._saved(0))
+    _saved_other = property(lambda self: self._saved(1))
+    _saved_result = property(lambda self: self._saved(len(self.op.names)))
+
+    def _saved(self, place: int) -> Any:
+        if self.values is None:
+            raise RuntimeError(_SECOND_TIME)
+        if place not in {position for position, _, _ in self.checks}:
+            raise AttributeError(f"'{self.name()}' object has saved nothing of that name")
+        return self._as_tensors(self.values)[place]
+
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
 
@@ -139,21 +165,26 @@ def _tensors(value: Any, edge: Any) -> Any:
     return attached(value, edge) if backend.is_array(value) else value
 
 
-class Output:
+class Output(GraphNode):
     """One of several outputs of a node: collects that output's gradient."""
 
-    __slots__ = ("__weakref__", "_order", "edges", "hooks", "number")
+    __slots__ = ("__weakref__", "_number", "_order", "edges", "hooks")
     fits = None
 
     def __init__(self, node: Any, number: int):
         self._order = next_order()
         self.edges = (node,)
-        self.number = number
-        self.hooks: Hooks | None = None
+        self._number = number
+        self.hooks = None
+
+    @property
+    def number(self) -> int:  # type: ignore[override]
+        """Which output it is."""
+        return self._number
 
     def gradients(self, g: Any, edges: tuple) -> Iterable:
         """The output's number and gradient, for the node to collect."""
-        return ({self.number: g},)
+        return ({self._number: g},)
 
     def source(self) -> Any:
         """The node that a user sees as `grad_fn`."""
@@ -161,46 +192,6 @@ class Output:
 
     def release(self) -> None:
         """Nothing is saved here."""
-
-    retains = Node.retains
-
-
-class Hooks:
-    """What a user asked to be called or kept at a node or a leaf."""
-
-    def __init__(self) -> None:
-        self.before: dict[int, Callable] = {}  # on the gradient, may replace it
-        self.after: dict[int, Callable] = {}  # nodes: (grad_inputs, grad_outputs); leaves: (leaf)
-        self.keeper: Callable[[], Tensor | None] = lambda: None  # retain_grad's tensor, weakly
-
-    def add(self, hook: Callable) -> Removable:
-        """Registers `hook(grad)`."""
-        return Removable(self.before, hook)
-
-    def add_after(self, hook: Callable) -> Removable:
-        """Registers a hook that runs when the gradient has passed."""
-        return Removable(self.after, hook)
-
-
-class Removable:
-    """The handle of a hook: `remove()` takes it away."""
-
-    _next_id = count().__next__
-
-    def __init__(self, table: dict[int, Callable], hook: Callable):
-        self.id = Removable._next_id()
-        self._table = table
-        table[self.id] = hook
-
-    def remove(self) -> None:
-        """Takes the hook away; a second time does nothing."""
-        self._table.pop(self.id, None)
-
-    def __enter__(self) -> Removable:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.remove()
 
 
 def edge_of(t: Tensor) -> Any:
@@ -222,95 +213,6 @@ def attached(array: Any, edge: Any) -> Tensor:
     return t
 
 
-def hooks_of(place: Any) -> Hooks:
-    """The hooks of a node or a leaf, made when first asked for."""
-    attribute = "_hooks" if isinstance(place, Tensor) else "hooks"
-    found = getattr(place, attribute)
-    if found is None:
-        found = Hooks()
-        setattr(place, attribute, found)
-    return found
-
-
-def walk(seeds: list, keep: bool, graph: bool, wanted: set | None = None) -> tuple[dict, set]:
-    """What each leaf (and each `wanted` node) collects, and the leaves whose array is theirs alone.
-
-    `seeds` are pairs of an edge and its gradient. `wanted` restricts the walk to what leads there.
-    """
-    grads: dict = {}
-    heap: list = []
-    owned: set = set()  # leaves and nodes that collect in an array which nobody else holds
-    found: dict = {}
-    useful = None if wanted is None else _leading_to(wanted, [edge for edge, _ in seeds])
-    for edge, g in seeds:
-        _collect(edge, g, g, grads, heap, owned)
-    before, mode.enabled = mode.enabled, graph
-    try:
-        while heap:
-            node = heappop(heap)[1]
-            g = grads.pop(node)
-            if node.hooks is not None:
-                g = _pass_hooks(node, g)
-            edges = node.edges
-            if useful is not None:
-                if node in wanted:  # type: ignore[operator]
-                    found[node] = g
-                edges = tuple([e if e in useful else None for e in edges])
-            results = node.gradients(g, edges)
-            if node.hooks is not None and node.hooks.after:
-                results = _pass_after(node, results, g)
-            if node.fits is not None:
-                results = _fitted(results, node.fits)
-            for edge, gradient in zip(edges, results):  # noqa: B905 later inputs have no rules
-                if edge is None or gradient is None:
-                    continue
-                if edge in grads:
-                    _add(edge, gradient, grads, owned)
-                elif edge._order is not None:
-                    grads[edge] = gradient
-                    heappush(heap, (edge._order, edge))
-                else:
-                    _collect(edge, gradient, g, grads, heap, owned)
-            if not keep:
-                node.release()
-    finally:
-        mode.enabled = before
-    return found | grads, owned
-
-
-def _fitted(results: Iterable, fits: tuple) -> list:
-    return [
-        r if r is None or fit_to is None else fit(r, *fit_to)
-        for r, fit_to in zip(results, fits)  # noqa: B905 later inputs have no rules
-    ]
-
-
-def _collect(edge: Any, gradient: Any, g: Any, grads: dict, heap: list, owned: set) -> None:
-    """Keeps `gradient`, which came out of `g`, as the first that `edge` collects."""
-    if edge in grads:
-        _add(edge, gradient, grads, owned)
-        return
-    grads[edge] = np.asarray(gradient) if isinstance(gradient, generic) else gradient
-    if edge._order is not None:
-        heappush(heap, (edge._order, edge))
-    elif gradient is not g and gradient.__class__ is ndarray and gradient.base is None:
-        owned.add(edge)  # a vjp returns g, a view, or a new array
-
-
-def _add(edge: Any, gradient: Any, grads: dict, owned: set) -> None:
-    """Adds `gradient` to what `edge` has collected."""
-    previous = grads[edge]
-    if edge in owned:
-        previous += gradient
-    elif gradient.__class__ is dict:
-        previous.update(gradient)
-    else:
-        total = previous + gradient
-        grads[edge] = np.asarray(total) if isinstance(total, generic) else total
-        if not isinstance(total, Tensor):  # under create_graph nothing is added in place
-            owned.add(edge)
-
-
 def fit(g: Any, shape: tuple, dtype: np.dtype) -> Any:
     """`g` summed over what broadcasting repeated, and in the dtype of the input."""
     if isinstance(g, Tensor):
@@ -324,182 +226,69 @@ def fit(g: Any, shape: tuple, dtype: np.dtype) -> Any:
     return np.asarray(g) if isinstance(g, generic) else g
 
 
-def _leading_to(wanted: Iterable, roots: list) -> set:
-    """The nodes from which backward reaches one of `wanted`, and these themselves."""
-    nodes, stack = set(), list(roots)
-    while stack:
-        edge = stack.pop()
-        if edge is not None and edge._order is not None and edge not in nodes:
-            nodes.add(edge)
-            stack.extend(edge.edges)
-    useful = set(wanted)
-    for node in sorted(nodes, key=lambda each: each._order, reverse=True):  # the oldest first
-        if any(edge in useful for edge in node.edges):
-            useful.add(node)
-    return useful
-
-
-def _pass_hooks(place: Any, g: Any) -> Any:
-    """`g` after the hooks on it; `retain_grad` keeps what they leave."""
-    hooks = place.hooks if not isinstance(place, Tensor) else place._hooks
-    for hook in list(hooks.before.values()):
-        given = g if isinstance(g, Tensor) else wrap(g)
-        replaced = hook(given)
-        if replaced is not None:
-            g = replaced if isinstance(g, Tensor) else replaced._array.view()
-    keeper = hooks.keeper()
-    if keeper is not None and not isinstance(place, Tensor):
-        kept = g if isinstance(g, Tensor) else wrap(g.copy())
-        keeper._grad = kept if keeper._grad is None else keeper._grad + kept
-    return g
-
-
-def _pass_after(node: Any, results: Iterable, g: Any) -> list:
-    results = list(results)
-    for hook in list(node.hooks.after.values()):
-        given = tuple(
-            r if r is None or isinstance(r, Tensor) else wrap(np.asarray(r)) for r in results
-        )
-        replaced = hook(given, _outgoing(g))
-        if replaced is not None:
-            raw = (r if r is None or isinstance(g, Tensor) else r._array.view() for r in replaced)
-            results = list(raw)
-    return results
-
-
-def _outgoing(g: Any) -> tuple:
-    """What came out of a node's outputs, as tensors."""
-    parts = [g[k] for k in sorted(g)] if isinstance(g, dict) else [g]
-    return tuple(each if isinstance(each, Tensor) else wrap(each) for each in parts)
-
-
-def backward(
-    tensors: Any,
-    grad_tensors: Any = None,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-    inputs: Any = None,
-) -> None:
-    """Adds the gradients of `tensors` to `.grad` of the leaves (or of `inputs`)."""
-    roots, seeds = _as_tuple(tensors), _as_tuple(grad_tensors)
-    pairs = _seeds(roots, seeds or (None,) * len(roots), create_graph)
-    keep = create_graph if retain_graph is None else retain_graph
-    wanted = None if inputs is None else {edge_of(t) for t in _as_tuple(inputs)}
-    collected, owned = walk(pairs, keep, create_graph, wanted)
-    for place, g in collected.items():
-        if isinstance(place, Tensor) and (wanted is None or place in wanted):
-            _deposit(place, g, place in owned, create_graph)
-    for t in () if inputs is None else _as_tuple(inputs):
-        if t._node is not None and t._node in collected:
-            _deposit(t, collected[t._node], False, create_graph)
-
-
-def grad(
-    outputs: Any,
-    inputs: Any,
-    grad_outputs: Any = None,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-    allow_unused: bool | None = None,
-    materialize_grads: bool = False,
-) -> tuple:
-    """The gradients of `outputs` with respect to `inputs`; `.grad` is left alone."""
-    roots, seeds, targets = _as_tuple(outputs), _as_tuple(grad_outputs), _as_tuple(inputs)
-    edges = [edge_of(t) for t in targets]
-    if None in edges:
-        raise RuntimeError("One of the differentiated Tensors does not require grad")
-    pairs = _seeds(roots, seeds or (None,) * len(roots), create_graph)
-    keep = create_graph if retain_graph is None else retain_graph
-    found, _ = walk(pairs, keep, create_graph, set(edges))
-    results = [_result(place, found.get(place)) for place in edges]
-    if materialize_grads:
-        zeros = TENSORS.zeros_like
-        return tuple(zeros(t) if r is None else r for t, r in zip(targets, results, strict=True))
-    if None in results and not allow_unused:
-        raise RuntimeError(_UNUSED.format(results.index(None)))
-    return tuple(results)
-
-
-def _result(place: Any, g: Any) -> Tensor | None:
-    if g is None:
-        return None
-    if isinstance(place, Tensor) and place._hooks is not None:
-        g = _pass_hooks(place, g)
-    return g if isinstance(g, Tensor) else wrap(g if g.flags.writeable else g.copy())
-
-
-def _as_tuple(value: Any) -> tuple:
-    if value is None:
-        return ()
-    return (value,) if isinstance(value, Tensor) else tuple(value)
-
-
-def _seeds(roots: tuple, seeds: tuple, graph: bool) -> list:
-    """The edges of `roots` with the gradients to start from: 1 for a scalar, if none is given."""
-    pairs = []
-    for k, (root, seed) in enumerate(zip(roots, seeds, strict=True)):
-        edge = edge_of(root)
-        if edge is None:
-            raise RuntimeError(
-                f"element {k} of tensors does not require grad and does not have a grad_fn"
-            )
-        pairs.append((edge, _seed(k, root, seed, graph)))
-    return pairs
-
-
-def _seed(k: int, root: Tensor, seed: Tensor | None, graph: bool) -> Any:
-    if seed is None:
-        if root._array.size != 1:
-            raise RuntimeError("grad can be implicitly created only for scalar outputs")
-        ones = backend.xp_of(root._array).ones_like(root._array)
-        return wrap(ones) if graph else ones
-    if seed._array.shape != root._array.shape:
-        raise RuntimeError(
-            f"Mismatch in shape: grad_output[{k}] has a shape of {seed.shape} and "
-            f"output[{k}] has a shape of {root.shape}."
-        )
-    if graph:
-        return seed
-    return fit(seed._array, root._array.shape, root._array.dtype)
-
-
-def _deposit(leaf: Tensor, g: Any, owned: bool, graph: bool) -> None:
-    """Adds `g` to `leaf.grad`, which never shares memory with anything else."""
-    if leaf._hooks is not None:
-        g, owned = _pass_hooks(leaf, g), False  # a hook may have kept it
-    if graph:
-        leaf._grad = TENSORS.clone(g) if leaf._grad is None else leaf._grad + g
-    elif leaf._grad is None:
-        leaf._grad = wrap(g if owned and g.flags.c_contiguous else g.copy())
-    else:
-        leaf._grad._array += g
-        leaf._grad._cell[0] += 1
-    if leaf._hooks is not None:
-        for hook in list(leaf._hooks.after.values()):
-            hook(leaf)
-
-
-def _function_of(edge: Any) -> Any:
+def function_of(edge: Any) -> Any:
     return AccumulateGrad(edge) if isinstance(edge, Tensor) else edge.source()
 
 
-def _number_of(edge: Any) -> int:
+def number_of(edge: Any) -> int:
     return getattr(edge, "number", 0)
 
 
 class AccumulateGrad:
     """What `next_functions` shows for a leaf: it adds to `variable.grad`."""
 
+    next_functions: tuple = ()
+
     def __init__(self, variable: Tensor):
         self.variable = variable
-        self.next_functions: tuple = ()
+
+    @property
+    def metadata(self) -> dict:
+        """A dict for whatever users keep with the node."""
+        return hooks_of(self.variable).metadata
 
     def name(self) -> str:
         """Its name in PyTorch."""
         return "torch::autograd::AccumulateGrad"
 
+    def register_hook(self, hook: Callable) -> Removable:
+        """Calls `hook((), grad_outputs)` when backward has added to `variable.grad`."""
+        return Removable(hooks_of(self.variable).after, hook)
+
+    def register_prehook(self, hook: Callable) -> Removable:
+        """Calls `hook(grad_outputs)` before backward adds to `variable.grad`."""
+        return Removable(hooks_of(self.variable).entry, hook)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AccumulateGrad) and other.variable is self.variable
+
+    def __hash__(self) -> int:
+        return hash(self.variable)
+
     def __repr__(self) -> str:
         return f"<AccumulateGrad object at {id(self.variable):#x}>"
+
+
+class GradientEdge(NamedTuple):
+    """An output of a node: stands for a tensor that itself need not be kept."""
+
+    node: Any
+    output_nr: int
+    ownership_token: Any = None
+
+    def place(self) -> Any:
+        """The edge of the graph where a gradient for it goes."""
+        if self.ownership_token is not None:
+            return self.ownership_token
+        if isinstance(self.node, AccumulateGrad):
+            return self.node.variable
+        return self.node if len(_outputs(self.node)) < 2 else Output(self.node, self.output_nr)
+
+
+def _outputs(node: Any) -> tuple:
+    """The outputs of a node that has several, as far as they can be told."""
+    count = getattr(node, "count", None)
+    return tuple(count) if count is not None else ()
 
 
 def _clobbered(node: Node, position: int, now: int, saved: int) -> str:
@@ -509,8 +298,8 @@ def _clobbered(node: Node, position: int, now: int, saved: int) -> str:
     makers = dict(enumerate(node.edges)) | {len(node.op.names): node}
     maker, where = makers.get(position), ""
     if maker is not None:
-        name = _function_of(maker).name().removesuffix("Backward0")
-        where = f", which is output {_number_of(maker)} of {name},"
+        name = function_of(maker).name().removesuffix("Backward0")
+        where = f", which is output {number_of(maker)} of {name},"
     return (
         "one of the variables needed for gradient computation has been modified by an inplace "
         f"operation: [{kind}]{where} is at version {now}; expected version {saved} instead. "
@@ -525,8 +314,4 @@ _SECOND_TIME = (
     "call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward "
     "through the graph a second time or if you need to access saved tensors after calling "
     "backward."
-)
-_UNUSED = (
-    "The differentiated Tensor at index {} appears to not have been used in the graph. Set "
-    "allow_unused=True if this is the desired behavior."
 )

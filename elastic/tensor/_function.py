@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from elastic.tensor import dtypes
-from elastic.tensor._autograd import Hooks, Node, Output, attached, edge_of, next_order
+from elastic.tensor._autograd import GraphNode, Output, attached, edge_of, next_order
 from elastic.tensor._grad_mode import mode, no_grad
 from elastic.tensor._inplace import check_history, rebase
 from elastic.tensor._registry import TENSORS
@@ -82,11 +82,10 @@ class _Saved:
         return attached(self.array, node.edge_of_output(self.number))
 
 
-class FunctionNode:
+class FunctionNode(GraphNode):
     """One application of a custom Function: `grad_fn` of its outputs."""
 
     __slots__ = ("__weakref__", "_order", "count", "ctx", "edges", "fits", "function", "hooks")
-    number = 0
 
     def __init__(self, function: type, ctx: Context, inputs: tuple):
         self.function, self.ctx = function, ctx
@@ -94,7 +93,7 @@ class FunctionNode:
         self.fits = tuple(
             (t._array.shape, t._array.dtype) if isinstance(t, Tensor) else None for t in inputs
         )
-        self.hooks: Hooks | None = None
+        self.hooks = None
         self.count: list = []  # (shape, dtype) of each output
         self._order = next_order()
 
@@ -140,12 +139,6 @@ class FunctionNode:
     def name(self) -> str:
         """The name that users see."""
         return self.function.__name__ + "Backward"
-
-    def source(self) -> FunctionNode:
-        """The node that a user sees as `grad_fn`."""
-        return self
-
-    retains, register_hook, next_functions = Node.retains, Node.register_hook, Node.next_functions
 
     def __repr__(self) -> str:
         return f"<torch.autograd.function.{self.name()} object at {id(self):#x}>"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from elastic.tensor._autograd import grad
+from elastic.tensor._engine import grad
 from elastic.tensor._tensor import Tensor, wrap
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from elastic.tensor import _creation, backend, dtypes
-from elastic.tensor._autograd import Removable, hooks_of
-from elastic.tensor._autograd import backward as _walk_back
+from elastic.tensor._engine import backward as _walk_back
+from elastic.tensor._hooks import Removable, hooks_of
 from elastic.tensor._inplace import overwrite
 from elastic.tensor._rebuild import reduce_tensor as reduce  # noqa: F401 bound as a method
 from elastic.tensor._registry import REGISTRY
@@ -217,14 +217,17 @@ def register_hook(self: Tensor, hook: Callable) -> Removable:
     """Calls `hook(grad)` when the gradient is known; what it returns takes the gradient's place."""
     if not requires(self):
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-    return hooks_of(self if self._node is None else self._node).add(hook)
+    place = self if self._node is None else self._node
+    return Removable(hooks_of(place).before, hook)
 
 
 def register_post_accumulate_grad_hook(self: Tensor, hook: Callable) -> Removable:
     """Calls `hook(self)` after backward has added to the `.grad` of this leaf."""
+    if not requires(self):
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
     if self._node is not None:
         raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
-    return hooks_of(self).add_after(hook)
+    return Removable(hooks_of(self).accumulated, hook)
 
 
 def retain_grad(self: Tensor) -> None:

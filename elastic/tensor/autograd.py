@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elastic.tensor._autograd import backward, grad
+from elastic.tensor._engine import backward, grad
 from elastic.tensor._function import Function, once_differentiable
 from elastic.tensor._grad_mode import (
     enable_grad,
