@@ -6,6 +6,7 @@ the modules that make nodes, and its numbers carry the traceback.
 
 from __future__ import annotations
 
+import importlib
 import threading
 import traceback
 import warnings
@@ -40,12 +41,11 @@ def _traced_order() -> int:
 
 def set_mode(enabled: bool, check_nan: bool = True) -> None:
     """Turns detection on or off for this thread."""
-    from elastic.tensor import _dispatch, _function, _inplace
-
     mode.enabled, mode.check_nan = enabled, check_nan
     if enabled:
-        for module in (_autograd, _dispatch, _function, _inplace):
-            module.next_order = _traced_order  # type: ignore[attr-defined, assignment]
+        for name in ("_autograd", "_dispatch", "_function", "_inplace"):
+            module = importlib.import_module(f"elastic.tensor.{name}")
+            vars(module)["next_order"] = _traced_order
 
 
 class Watched:

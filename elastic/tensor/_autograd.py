@@ -78,7 +78,7 @@ class Node(GraphNode):
         """The gradients of the inputs whose edges are not None, from the output's gradient `g`."""
         values = self.values
         if values is None:
-            raise RuntimeError(_SECOND_TIME)
+            raise RuntimeError(SECOND_TIME)
         for position, cell, version in self.checks:
             if cell[0] != version:
                 raise RuntimeError(_clobbered(self, position, cell[0], version))
@@ -129,7 +129,7 @@ class Node(GraphNode):
 
     def _saved(self, place: int) -> Any:
         if self.values is None:
-            raise RuntimeError(_SECOND_TIME)
+            raise RuntimeError(SECOND_TIME)
         if place not in {position for position, _, _ in self.checks}:
             raise AttributeError(f"'{self.name()}' object has saved nothing of that name")
         return self._as_tensors(self.values)[place]
@@ -234,10 +234,11 @@ def number_of(edge: Any) -> int:
     return getattr(edge, "number", 0)
 
 
-class AccumulateGrad:
+class AccumulateGrad(GraphNode):
     """What `next_functions` shows for a leaf: it adds to `variable.grad`."""
 
-    next_functions: tuple = ()
+    __slots__ = ("variable",)
+    edges = ()
 
     def __init__(self, variable: Tensor):
         self.variable = variable
@@ -294,12 +295,17 @@ def _outputs(node: Any) -> tuple:
 def _clobbered(node: Node, position: int, now: int, saved: int) -> str:
     value = node.values[position]  # type: ignore[index]
     value = value[0] if isinstance(value, tuple) else value
-    kind = f"torch.{FROM_NUMPY[value.dtype].title}Tensor {list(value.shape)}"
     makers = dict(enumerate(node.edges)) | {len(node.op.names): node}
-    maker, where = makers.get(position), ""
+    return clobbered(value, makers.get(position), now, saved)
+
+
+def clobbered(value: Any, maker: Any, now: int, saved: int) -> str:
+    """What is said of a saved `value` that was written to since; `maker` is its edge."""
+    where = ""
     if maker is not None:
         name = function_of(maker).name().removesuffix("Backward0")
         where = f", which is output {number_of(maker)} of {name},"
+    kind = f"torch.{FROM_NUMPY[value.dtype].title}Tensor {list(value.shape)}"
     return (
         "one of the variables needed for gradient computation has been modified by an inplace "
         f"operation: [{kind}]{where} is at version {now}; expected version {saved} instead. "
@@ -308,7 +314,7 @@ def _clobbered(node: Node, position: int, now: int, saved: int) -> str:
     )
 
 
-_SECOND_TIME = (
+SECOND_TIME = (
     "Trying to backward through the graph a second time (or directly access saved tensors after "
     "they have already been freed). Saved intermediate values of the graph are freed when you "
     "call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward "

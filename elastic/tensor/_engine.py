@@ -295,10 +295,10 @@ def _as_tuple(value: Any) -> tuple:
 
 def _seeds(roots: tuple, seeds: tuple, graph: bool) -> list:
     """The edges of `roots` with the gradients to start from: 1 for a scalar, if none is given."""
-    if len(roots) != len(seeds):
+    if len(roots) > len(seeds):
         raise RuntimeError(f"got {len(roots)} tensors and {len(seeds)} gradients")
     pairs = []
-    for k, (root, seed) in enumerate(zip(roots, seeds, strict=True)):
+    for k, (root, seed) in enumerate(zip(roots, seeds, strict=False)):
         if not isinstance(root, (Tensor, GradientEdge)):
             raise AssertionError("Expected output to be a torch.Tensor")
         edge = _place_of(root)
@@ -366,4 +366,4 @@ def _deposit(leaf: Tensor, g: Any, owned: bool, graph: bool) -> None:
 
 def _check_nothing(returned: Any) -> None:
     if returned is not None:
-        raise RuntimeError("Tensor post accumulate grad hooks should return None.")
+        raise TypeError(f"expected Variable, but hook returned '{type(returned).__name__}'")

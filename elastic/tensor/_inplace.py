@@ -10,7 +10,7 @@ import numpy as np
 from elastic.tensor._autograd import Node, edge_of, next_order
 from elastic.tensor._dispatch import apply, check_cast, op
 from elastic.tensor._errors import TRANSLATED, broadcast_error
-from elastic.tensor._grad_mode import mode
+from elastic.tensor._grad_mode import check_writable, mode
 from elastic.tensor._registry import F32, F64, REGISTRY
 from elastic.tensor._tensor import Tensor, requires
 
@@ -52,6 +52,8 @@ def _apply_ufunc(ufunc: Callable, self: Tensor, b: Any) -> Tensor:
 
 def is_recorded(self: Tensor, args: Sequence) -> bool:
     """Whether a write of `args` into `self` becomes part of the graph."""
+    if self._cell.__class__ is not list:
+        check_writable(self._cell)
     if not mode.enabled:
         return False
     view = self._view

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elastic.tensor import backend, dtypes
-from elastic.tensor._grad_mode import enable_grad
+from elastic.tensor._grad_mode import InferenceCell, enable_grad, mode
 from elastic.tensor._types import Size, device
 
 _new = object.__new__
@@ -183,6 +183,11 @@ class Tensor:
             return self
         if requires_grad and dtypes.rank(self.dtype) < 2:
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
+        if requires_grad and self.is_inference() and not mode.inference:
+            raise RuntimeError(
+                "Setting requires_grad=True on inference tensor outside InferenceMode is not "
+                "allowed."
+            )
         self._requires_grad = bool(requires_grad)
         return self
 
@@ -218,7 +223,13 @@ class Tensor:
 
     @property
     def _version(self) -> int:
+        if self.is_inference():
+            raise RuntimeError("Inference tensors do not track version counter.")
         return self._cell[0]
+
+    def is_inference(self) -> bool:
+        """Whether it was made in inference mode."""
+        return self._cell.__class__ is InferenceCell
 
     @property
     def _base(self) -> Tensor | None:
@@ -265,6 +276,26 @@ def wrap(array: Any, cls: type = Tensor) -> Any:
     t._grad = t._hooks = t._node = t._view = None
     t._requires_grad = False
     return t
+
+
+def _wrap_in_inference(array: Any, cls: type = Tensor) -> Any:
+    # What `wrap` is while some thread is in inference mode: see `exchange_makers`.
+    t: Any = _new(cls)
+    t._array = array
+    t._cell = InferenceCell((0,)) if mode.inference else [0]
+    t._grad = t._hooks = t._node = t._view = None
+    t._requires_grad = False
+    return t
+
+
+def exchange_makers() -> None:
+    """Gives `wrap` the code of `_wrap_in_inference`, or takes it back.
+
+    All modules hold `wrap` itself, and outside the mode it must not ask for it: that would cost
+    every op.
+    """
+    twin = _wrap_in_inference
+    wrap.__code__, twin.__code__ = twin.__code__, wrap.__code__
 
 
 def requires(t: Tensor) -> bool:

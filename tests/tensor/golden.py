@@ -12,6 +12,7 @@ import ast
 import copy
 import json
 import pickle
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -397,7 +398,25 @@ def namespace(torch: Any) -> dict:
         leaf=lambda: torch.tensor([1.0, 2.0, 3.0], requires_grad=True),
         x=torch.arange(24).reshape(2, 3, 4),
         with_no_grad_view=with_no_grad_view,
+        fn=partial(custom_function, torch),
+        F=torch.autograd.functional,
+        quiet=quiet,
     )
+
+
+def custom_function(torch: Any, forward: Any, backward: Any, **more: Any) -> type:
+    """A custom Function with these rules."""
+    rules = {"forward": staticmethod(forward), **more}
+    if backward is not None:
+        rules["backward"] = staticmethod(backward)
+    return type("Custom", (torch.autograd.Function,), rules)
+
+
+def quiet(run: Any) -> Any:
+    """What `run` gives, without its warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return run()
 
 
 def answer(torch: Any, topic: str, question: str) -> str:
@@ -433,15 +452,15 @@ def ask(torch: Any, topic: str) -> dict[str, str]:
     return {each: answer(torch, topic, each) for each in questions(topic)}
 
 
-def check(topic: str) -> Any:
+def check(topic: str, asked: list[str] | None = None, file: Path = FILE) -> Any:
     """A test that asks our stack all questions of `topic`, one by one."""
     import pytest
 
     import elastic.tensor
 
-    answers = json.loads(FILE.read_text())[topic]
+    answers = json.loads(file.read_text())[topic]
 
-    @pytest.mark.parametrize("question", questions(topic))
+    @pytest.mark.parametrize("question", asked or questions(topic))
     def test_answers_as_pytorch_does(question: str) -> None:
         assert answer(elastic.tensor, topic, question) == answers[question]
 

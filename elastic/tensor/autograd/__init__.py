@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 from elastic.tensor._engine import backward, grad
 from elastic.tensor._function import Function, once_differentiable
 from elastic.tensor._grad_mode import (
@@ -12,6 +15,8 @@ from elastic.tensor._grad_mode import (
 )
 from elastic.tensor._gradcheck import GradcheckError, gradcheck, gradgradcheck
 from elastic.tensor._tensor import Tensor
+from elastic.tensor.autograd import function, grad_mode, graph
+from elastic.tensor.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
 
 
 def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:
@@ -19,11 +24,23 @@ def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:
     return data.detach().requires_grad_(requires_grad)
 
 
-class function:
-    """PyTorch's `autograd.function` namespace."""
+class set_multithreading_enabled:
+    """Accepted for PyTorch's sake: backward runs in the thread that calls it, either way."""
 
-    Function = Function
-    once_differentiable = staticmethod(once_differentiable)
+    def __init__(self, mode: bool):
+        self.mode = mode
+
+    def __enter__(self) -> None:
+        """Changes nothing."""
+
+    def __exit__(self, *exc: object) -> None:
+        """Changes nothing."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("forward_ad", "functional"):  # loaded when first asked for
+        return importlib.import_module(f"elastic.tensor.autograd.{name}")
+    raise AttributeError(f"module 'elastic.tensor.autograd' has no attribute {name!r}")
 
 
 __all__ = [
@@ -31,13 +48,18 @@ __all__ = [
     "GradcheckError",
     "Variable",
     "backward",
+    "detect_anomaly",
     "enable_grad",
     "function",
     "grad",
+    "grad_mode",
     "gradcheck",
     "gradgradcheck",
+    "graph",
     "inference_mode",
     "no_grad",
     "once_differentiable",
+    "set_detect_anomaly",
     "set_grad_enabled",
+    "set_multithreading_enabled",
 ]
