@@ -1,8 +1,8 @@
 """Hooks on what the graph saves: `pack` when a tensor is saved, `unpack` when backward needs it.
 
-While a thread has such hooks, ops take the detour (`_detour`), and the functions of `_dispatch` that
-record an op are replaced by ones that hand the saved values to the hooks afterwards; without hooks
-nothing is on the way of an op.
+While a thread has such hooks, ops take the detour (`_detour`), and the functions of `_dispatch`
+that record an op are replaced by ones that hand the saved values to the hooks afterwards; without
+hooks nothing is on the way of an op.
 """
 
 from __future__ import annotations

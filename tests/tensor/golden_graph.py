@@ -115,6 +115,8 @@ x = torch.ones(2, 3, requires_grad=True); [f(x).grad_fn.name() for f in (lambda 
 """
 
 INFERENCE = """
+i = torch.inference_mode()(lambda: torch.ones(3) * 2)(); i.is_inference(), (i * 2).is_inference()
+i = torch.inference_mode()(lambda: torch.ones(3).exp().sum(0))(); i.is_inference(), (i + 1).is_inference()
 i = torch.inference_mode()(lambda: torch.ones(3))(); i.is_inference(), i.requires_grad, i.clone().is_inference(), i[1:].is_inference(), i.detach().is_inference()
 i = torch.inference_mode()(lambda: torch.ones(3))(); leaf() * i
 i = torch.inference_mode()(lambda: torch.ones(3))(); (leaf() + i).requires_grad

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -69,3 +70,32 @@ def test_infinities_arise_silently_in_any_thread() -> None:
     thread.start()
     thread.join()
     assert str(seen) == "[[inf, -inf, inf]]"
+
+
+def test_a_generator_is_in_the_mode_but_not_its_caller() -> None:
+    @torch.no_grad()
+    def numbers() -> Iterator:
+        try:
+            got = yield torch.is_grad_enabled()
+            yield got, torch.is_grad_enabled()
+        except KeyError:
+            yield "caught", torch.is_grad_enabled()
+        return
+
+    running = numbers()
+    assert next(running) is False
+    assert torch.is_grad_enabled()
+    assert running.send(5) == (5, False)
+    assert running.throw(KeyError()) == ("caught", False)
+    assert list(running) == []
+    assert torch.is_grad_enabled()
+    numbers().close()
+
+
+def test_a_class_is_made_in_the_mode() -> None:
+    @torch.no_grad()
+    class Made:
+        def __init__(self) -> None:
+            self.enabled = torch.is_grad_enabled()
+
+    assert not Made().enabled
