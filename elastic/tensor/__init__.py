@@ -14,27 +14,37 @@ from typing import Any
 
 from elastic.tensor import _bind, autograd, backend, cuda, random, return_types
 from elastic.tensor._creation import (
-    arange,
     as_tensor,
+    asarray,
     empty,
     empty_like,
-    eye,
+    empty_permuted,
+    empty_strided,
     from_dlpack,
     from_numpy,
+    frombuffer,
     full,
     full_like,
+    get_default_device,
     is_tensor,
-    linspace,
-    logspace,
     ones,
     ones_like,
+    scalar_tensor,
+    set_default_device,
     tensor,
-    tril_indices,
-    triu_indices,
     zeros,
     zeros_like,
 )
 from elastic.tensor._dispatch import result_type
+from elastic.tensor._generator import (
+    Generator,
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)
 from elastic.tensor._grad_mode import (
     enable_grad,
     inference_mode,
@@ -45,15 +55,11 @@ from elastic.tensor._grad_mode import (
 )
 from elastic.tensor._print import set_printoptions
 from elastic.tensor._random import (
-    Generator,
     bernoulli,
-    default_generator,
-    fork_rng,
-    get_rng_state,
-    initial_seed,
-    manual_seed,
+    binomial,
     multinomial,
     normal,
+    poisson,
     rand,
     rand_like,
     randint,
@@ -61,9 +67,16 @@ from elastic.tensor._random import (
     randn,
     randn_like,
     randperm,
-    seed,
-    set_rng_state,
 )
+from elastic.tensor._sequences import (
+    arange,
+    eye,
+    linspace,
+    logspace,
+    tril_indices,
+    triu_indices,
+)
+from elastic.tensor._sequences import range_ as range
 from elastic.tensor._tensor import Tensor
 from elastic.tensor._types import (
     Size,
@@ -101,6 +114,9 @@ from elastic.tensor.dtypes import (
     set_default_dtype,
     short,
     uint8,
+    uint16,
+    uint32,
+    uint64,
 )
 from elastic.tensor.dtypes import bool_ as bool
 from elastic.tensor.dtypes import float_ as float

@@ -86,10 +86,13 @@ _OPERATORS = {
     "complex": lambda self: complex(_methods.number(self)),
 }  # fmt: skip
 
-_RANDOM = _words("bernoulli bernoulli_ exponential_ multinomial normal_ random_ uniform_")
+_RANDOM = _words("""
+    bernoulli bernoulli_ cauchy_ exponential_ geometric_ log_normal_ multinomial normal_ random_
+    uniform_
+""")
 
 _OWN = _words("""
-    backward contiguous cpu cuda expand_as fill_ item new_tensor numpy register_hook
+    backward contiguous cpu cuda is_contiguous expand_as fill_ item new_tensor numpy register_hook
     register_post_accumulate_grad_hook reshape_as retain_grad t to tolist type_as view_as where
     zero_
 """)
@@ -136,11 +139,13 @@ def _methods_by_name() -> dict[str, Any]:
     table |= {f"__{name}__": table[method] for name, method in _IN_PLACE_OPERATORS.items()}
     table |= {f"{name}_": _scaled(table[f"{name}_"]) for name in ("add", "sub")}
     table["div_"] = _rounded(table["div_"])
-    table |= {name: _methods.converter(dtype) for name, dtype in _CONVERTERS.items()}
-    for name in ("zeros", "ones", "empty", "full"):
+    table |= {name: _methods.converter(name, dtype) for name, dtype in _CONVERTERS.items()}
+    for name in ("zeros", "ones", "empty", "full", "empty_strided"):
         table[f"new_{name}"] = _methods.new(getattr(_creation, name))
     table |= {"copy_": _indexing.copy_, "type": _methods.type_}
     table |= {"T": property(_methods.transposed), "mT": property(_methods.turned)}
+    table |= {"H": property(_methods.conjugate_transposed), "mH": property(_methods.adjoint)}
+    table |= {"real": property(FUNCTIONS["real"]), "imag": property(FUNCTIONS["imag"])}
     for ending in ("", "_"):
         pairs = [(f"{alias}{ending}", f"{name}{ending}") for alias, name in ALIASES.items()]
         table |= {alias: table[name] for alias, name in pairs if name in table}

@@ -17,7 +17,7 @@ from elastic.tensor._rebuild import reduce_tensor as reduce  # noqa: F401 bound 
 from elastic.tensor._registry import REGISTRY
 from elastic.tensor._registry import TENSORS as F
 from elastic.tensor._tensor import Tensor, requires, wrap
-from elastic.tensor._types import device
+from elastic.tensor._types import contiguous_format, device
 
 # Out of the tensor
 
@@ -77,21 +77,33 @@ def to(
     *args: Any,
     dtype: Any = None,
     device: Any = None,
+    non_blocking: bool = False,
     copy: bool = False,
-    **ignored: Any,
+    memory_format: Any = None,
 ) -> Tensor:
     """The tensor as another dtype, on another device, or like another tensor."""
     for each in args:
-        if isinstance(each, dtypes.dtype):
+        if isinstance(each, (dtypes.dtype, type)):
             dtype = each
         elif isinstance(each, Tensor):
             dtype, device = each.dtype, each.device
         elif each is not None and not isinstance(each, bool):
             device = each
+    flags = [each for each in args if isinstance(each, bool)]
+    copy = copy or (len(flags) > 1 and flags[1])
+    dtype = dtypes.as_dtype(dtype)
     result = self if device is None else _moved(self, device)
     if dtype is not None and result._array.dtype != dtype.np:
-        return F._cast(result, dtype.np)
-    return F.clone(self) if copy and result is self else result
+        result = F._cast(result, dtype.np)
+    result = F.clone(self) if copy and result is self else result
+    return _arranged(result, memory_format)
+
+
+def _arranged(self: Tensor, layout: Any) -> Tensor:
+    """The tensor with its elements in that order in memory: itself when they are."""
+    if layout is None or _creation.arranged(self._array, layout) is self._array:
+        return self
+    return F.clone(self, layout)
 
 
 def _moved(self: Tensor, where: Any) -> Tensor:
@@ -102,37 +114,68 @@ def _moved(self: Tensor, where: Any) -> Tensor:
     return F._transfer(self, target, here)
 
 
-def converter(dtype: dtypes.dtype) -> Callable:
+def converter(name: str, dtype: dtypes.dtype) -> Callable:
     """The method that gives the tensor as `dtype`: `x.float()` and its siblings."""
 
-    def convert(self: Tensor, **ignored: Any) -> Tensor:
-        return self if self._array.dtype == dtype.np else F._cast(self, dtype.np)
+    def convert(self: Tensor, memory_format: Any = None) -> Tensor:
+        same = self._array.dtype == dtype.np
+        return _arranged(self if same else F._cast(self, dtype.np), memory_format)
 
-    convert.__doc__ = f"The tensor as {dtype}: itself when it is that already."
+    convert.__name__ = convert.__qualname__ = name
+    convert.__doc__ = f"The tensor as {dtype}: itself when it is."
     return convert
 
 
-def type_(self: Tensor, dtype: Any = None) -> Any:
+def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """The name of the tensor's old type, or the tensor as another dtype."""
     if dtype is None:
         return f"torch.{'cuda.' if self.is_cuda else ''}{self.dtype.title}Tensor"
     if isinstance(dtype, str):
         titles = {f"torch.{d.title}Tensor": d for d in dtypes.ALL}
+        if dtype not in titles:
+            raise ValueError(f"invalid type: '{dtype}'")
         dtype = titles[dtype]
-    return to(self, dtype)
+    return to(self, getattr(dtype, "dtype", dtype))
 
 
 # Shapes
 
 
-def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
-    """Itself if its elements lie in C order, else a copy that does."""
-    return self if self._array.flags.c_contiguous else F.clone(self)
+def contiguous(self: Tensor, memory_format: Any = contiguous_format) -> Tensor:
+    """Itself if its elements lie in that order (C order unless told) in memory, else a copy."""
+    return _arranged(self, memory_format)
+
+
+def is_contiguous(self: Tensor, memory_format: Any = contiguous_format) -> bool:
+    """Whether its elements lie in that order (C order unless told) without gaps."""
+    if memory_format is not contiguous_format and self._array.ndim not in (4, 5):
+        return False
+    return _creation.arranged(self._array, memory_format) is self._array
 
 
 def transposed(self: Tensor) -> Tensor:
     """A view with all dimensions in reverse order."""
     return F.permute(self, tuple(range(self._array.ndim))[::-1])
+
+
+def conjugate_transposed(self: Tensor) -> Tensor:
+    """The conjugate transpose of a matrix. Raises: RuntimeError for other dimensions."""
+    if self._array.ndim not in (0, 2):
+        raise RuntimeError(
+            "tensor.H is only supported on matrices (2-D tensors). Got "
+            f"{self._array.ndim}-D tensor. For batches of matrices, consider using tensor.mH"
+        )
+    return adjoint(self) if self._array.ndim else self
+
+
+def adjoint(self: Tensor) -> Tensor:
+    """The conjugates with the last two dimensions exchanged."""
+    if self._array.ndim == 1:
+        raise RuntimeError(
+            "tensor.adjoint() is only supported on matrices or batches of matrices. Got 1-D tensor."
+        )
+    turned_ = F.transpose(self, -2, -1) if self._array.ndim else self
+    return turned_.conj()
 
 
 def turned(self: Tensor) -> Tensor:

@@ -143,10 +143,6 @@ class Tensor:
         strides = tuple(s // self._array.itemsize for s in self._array.strides)
         return strides if dim is None else strides[dim]
 
-    def is_contiguous(self) -> bool:
-        """Whether its elements lie in C order without gaps."""
-        return bool(self._array.flags.c_contiguous)
-
     def data_ptr(self) -> int:
         """The address of its first element."""
         array = self._array

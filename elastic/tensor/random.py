@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elastic.tensor._random import (
+from elastic.tensor._generator import (
     default_generator,
     fork_rng,
     get_rng_state,

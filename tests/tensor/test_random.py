@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import elastic.tensor as torch
-from elastic.tensor._random import _fma, _fma64
+from elastic.tensor._rounding import fma32, fma64
 from tests.tensor.golden import check
 
 test_streams = check("random")
@@ -54,8 +54,8 @@ def test_a_foreign_state_is_refused() -> None:
 
 def test_fused_multiply_add_rounds_once() -> None:
     eps = 2.0**-30  # (1 + eps)(1 - eps) - 1 is -eps^2: lost when the product is rounded first
-    assert _fma64(torch.tensor([1 + eps], dtype=torch.float64).numpy(), 1 - eps, -1.0) == -(eps**2)
-    assert _fma(1 + 2.0**-20, 1 - 2.0**-20, -1.0) == -(2.0**-40)
+    assert fma64(torch.tensor([1 + eps], dtype=torch.float64).numpy(), 1 - eps, -1.0) == -(eps**2)
+    assert fma32(1 + 2.0**-20, 1 - 2.0**-20, -1.0) == -(2.0**-40)
 
 
 def test_drawing_into_a_leaf_that_wants_a_gradient_is_refused() -> None:

@@ -6,7 +6,7 @@ import math
 from functools import partial
 from typing import Any
 
-from elastic.tensor import backend, dtypes
+from elastic.tensor import _creation, backend, dtypes
 from elastic.tensor._dispatch import op
 
 _LN2, _LN10, _DEGREE = math.log(2), math.log(10), math.pi / 180
@@ -383,7 +383,14 @@ op(
 op(
     "_cast", _cast, lambda F, g: g, wide=False, title="ToCopyBackward0"
 )  # the walker casts the gradient back
-op("clone", lambda xp, x: x.copy(), lambda F, g: g, wide=False)
+
+
+def _clone(xp: Any, x: Any, memory_format: Any = None) -> Any:
+    arranged = _creation.arranged(x, memory_format)
+    return x.copy("K") if arranged is x else arranged
+
+
+op("clone", _clone, lambda F, g: g, wide=False)
 op(
     "_transfer",
     lambda xp, x, where, back: backend.to_device(x, where),

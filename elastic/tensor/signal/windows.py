@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from elastic.tensor import dtypes
-from elastic.tensor._creation import arange, as_tensor, linspace, ones, tensor, zeros
+from elastic.tensor._creation import as_tensor, ones, tensor, zeros
 from elastic.tensor._registry import TENSORS as F
+from elastic.tensor._sequences import arange, linspace
 from elastic.tensor._tensor import Tensor
 from elastic.tensor._types import strided
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import elastic.tensor as torch
 from elastic.tensor import Tensor, backend
+from elastic.tensor._generator import default_generator
 from elastic.tensor._inplace import overwrite
-from elastic.tensor._random import default_generator
 from elastic.tensor._registry import REGISTRY
 from elastic.tensor._tensor import wrap
 from elastic.tensor.ops import nn as ops

@@ -1,0 +1,134 @@
+"""The source of chance: PyTorch's CPU generator, its words and its state.
+
+The engine is mt19937, as in numpy's RandomState.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from elastic.tensor import dtypes
+from elastic.tensor._tensor import Tensor, wrap
+
+_STATE = struct.Struct("<QiiQ624QdddixxxxfBxxx")  # at::CPUGeneratorImplState, 5056 bytes
+
+
+class Generator:
+    """A stream of random numbers with PyTorch's state."""
+
+    def __init__(self, device: Any = "cpu"):
+        self.device = device
+        self._engine = np.random.RandomState(0)
+        self.manual_seed(_DEFAULT_SEED)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Itself, started anew from `seed`."""
+        self._seed = int(seed) & 0xFFFFFFFFFFFFFFFF
+        self._engine.seed(self._seed & 0xFFFFFFFF)  # a new engine would cost thirty times as much
+        self._fresh = True  # no word drawn since seeding: PyTorch's state tells this apart
+        self._normal: float | None = None  # the second value of Box-Muller, kept for the next call
+        return self
+
+    def seed(self) -> int:
+        """A new seed from the system, already in use."""
+        self.manual_seed(int.from_bytes(os.urandom(8), "little"))
+        return self._seed
+
+    def initial_seed(self) -> int:
+        """The seed it was started from."""
+        return self._seed
+
+    def get_state(self) -> Tensor:
+        """The state as 5056 bytes, laid out as PyTorch's."""
+        key, position = self._engine.get_state()[1:3]  # type: ignore[index]
+        words = [int(w) for w in key]
+        following = 0 if self._fresh else position
+        left = 1 if self._fresh else 625 - position
+        cached = self._normal
+        packed = _STATE.pack(
+            self._seed, left, 1, following, *words, 0.0, cached or 0.0, 0.0,
+            int(cached is not None), 0.0, 0,
+        )  # fmt: skip
+        return wrap(np.frombuffer(packed, np.uint8).copy())
+
+    def set_state(self, state: Tensor) -> Generator:
+        """Itself, at the place that `state` (5056 bytes) tells."""
+        raw = state._array.tobytes()
+        if state.dtype is not dtypes.uint8 or len(raw) != _STATE.size:
+            raise RuntimeError(
+                f"a generator's state is a uint8 tensor of {_STATE.size} bytes, got "
+                f"{state.dtype} of {len(raw)}"
+            )
+        self._seed, left, _, following, *rest = _STATE.unpack(raw)
+        words, (_, normal, _, valid, _, _) = rest[:624], rest[624:]
+        self._fresh = following == 0
+        position = 624 if left == 1 else following
+        self._engine.set_state(("MT19937", np.array(words, np.uint32), position, 0, 0.0))
+        self._normal = normal if valid else None
+        return self
+
+    # Words
+
+    def words(self, count: int) -> np.ndarray:
+        """The next `count` 32-bit words."""
+        self._fresh = self._fresh and not count
+        return self._engine.randint(0, 2**32, count, dtype=np.uint32)
+
+    def long_words(self, count: int) -> np.ndarray:
+        """The next `count` 64-bit words, each from two 32-bit ones, the high one first."""
+        pairs = self.words(2 * count).astype(np.uint64)
+        return (pairs[0::2] << np.uint64(32)) | pairs[1::2]
+
+    def uniform32(self, count: int) -> np.ndarray:
+        """float32 in [0, 1), of 24 bits each."""
+        return (self.words(count) & np.uint32(0xFFFFFF)).astype(np.float32) * np.float32(2**-24)
+
+    def uniform64(self, count: int) -> np.ndarray:
+        """float64 in [0, 1), of 53 bits each."""
+        return (self.long_words(count) & np.uint64(2**53 - 1)).astype(np.float64) * 2.0**-53
+
+
+_DEFAULT_SEED = 67280421310721
+default_generator = Generator()
+
+
+def manual_seed(seed: int) -> Generator:
+    """The default generator, started anew from `seed`."""
+    return default_generator.manual_seed(seed)
+
+
+def seed() -> int:
+    """A new seed of the default generator, from the system."""
+    return default_generator.seed()
+
+
+def initial_seed() -> int:
+    """The seed that the default generator was started from."""
+    return default_generator.initial_seed()
+
+
+def get_rng_state() -> Tensor:
+    """The state of the default generator, 5056 bytes."""
+    return default_generator.get_state()
+
+
+def set_rng_state(new_state: Tensor) -> None:
+    """Puts the default generator at the place that `new_state` tells."""
+    default_generator.set_state(new_state)
+
+
+@contextmanager
+def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
+    """Puts the default generator back to where it was when the block ends."""
+    state = get_rng_state()
+    try:
+        yield
+    finally:
+        if enabled:
+            set_rng_state(state)
