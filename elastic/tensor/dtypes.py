@@ -83,8 +83,8 @@ def _partner(d: dtype, method: str) -> dtype:
     return _PARTNERS[d]
 
 
-def as_dtype(value: Any) -> dtype | None:
-    """`value` as a dtype: Python's number types name the widest of their kind.
+def as_dtype(value: Any) -> Any:
+    """`value` as a dtype, None as None: Python's number types name the widest of their kind.
 
     Raises: TypeError for anything else.
     """

@@ -23,6 +23,9 @@ __all__ = ["load", "load_file", "save", "save_file"]
 _DTYPES = {
     "BOOL": dtypes.bool_,
     "U8": dtypes.uint8,
+    "U16": dtypes.uint16,
+    "U32": dtypes.uint32,
+    "U64": dtypes.uint64,
     "BF16": dtypes.bfloat16,
     "C64": dtypes.complex64,
     **{f"I{8 * d.itemsize}": d for d in (dtypes.int8, dtypes.int16, dtypes.int32, dtypes.int64)},

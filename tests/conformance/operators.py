@@ -35,6 +35,14 @@ CALLS: dict[str, Callable] = {
     "nn.functional.embedding_bag": lambda weight, indices, **named: (
         ours.nn.functional.embedding_bag(indices, weight, **named)
     ),
+    "normal.in_place": Tensor.normal_,
+    "normal.number_mean": lambda std, mean, *rest, **named: ours.normal(mean, std, *rest, **named),
+    "rand_like": ours.randn_like,
+    "zero_": lambda x: x.clone().zero_(),
+    **{
+        name: getattr(Tensor, f"{name}_")
+        for name in ("cauchy", "exponential", "geometric", "log_normal", "uniform")
+    },
     "T": lambda x: x.T,
     "H": lambda x: x.H,
     "mT": lambda x: x.mT,
@@ -109,7 +117,8 @@ def examine(name: str, dtype: torch.dtype = torch.float32) -> Verdict:
         for k, sample in enumerate(entry.sample_inputs("cpu", dtype, requires_grad=differentiable)):
             verdict.samples += 1
             try:
-                compare(entry, function, sample)
+                variant = f"{name}.{entry.variant_test_name}"
+                compare(entry, CALLS.get(variant, function), sample)
             except Exception as error:  # noqa: BLE001  # whatever it raises, it is not right
                 variant = f" ({entry.variant_test_name})" if entry.variant_test_name else ""
                 verdict.faults.append(f"{name}{variant} sample {k}: {told(error)}\n    {sample}")

@@ -92,6 +92,11 @@ ELEMENTWISE: dict[str, tuple] = {
     "view_as_complex": (lambda x: x[..., 0] + 1j * x[..., 1], ((numbers(-1, 1, 3, 2),),)),
     "complex": (lambda x, y: x + 1j * y, ((X, Y), (X, Y[0]))),
     "polar": (lambda r, t: r * np.exp(1j * t), ((POSITIVE, Y), (POSITIVE, Y[0]))),
+    # Drawn numbers do not depend on what they were drawn with
+    "_drawn": (lambda x, drawn: drawn, ((X, POSITIVE),)),
+    "_bernoulli": (lambda p, drawn: drawn, ((PART, POSITIVE),)),
+    "_poisson": (lambda rate, drawn: drawn, ((OTHER, POSITIVE),)),
+    "_normal": (lambda mean, std, drawn: drawn, ((X, OTHER, POSITIVE),)),
     # Special functions
     "erfinv": one(special.erfinv, INSIDE),
     "special_erfcx": one(special.erfcx, X),

@@ -11,6 +11,7 @@ from elastic.tensor import dtypes
 from tests.tensor.golden import check
 
 test_promotion = check("promotion")
+PROMOTED = [d for d in dtypes.ALL if d.name not in ("uint16", "uint32", "uint64")]
 
 
 @pytest.mark.parametrize("d", dtypes.ALL, ids=repr)
@@ -20,17 +21,17 @@ def test_there_is_one_object_of_each_dtype(d: torch.dtype) -> None:
     assert getattr(torch, d.name) is d
 
 
-@pytest.mark.parametrize("a", dtypes.ALL, ids=repr)
+@pytest.mark.parametrize("a", PROMOTED, ids=repr)
 def test_promotion_is_commutative_and_a_common_bound(a: torch.dtype) -> None:
-    for b in dtypes.ALL:
+    for b in PROMOTED:
         both = torch.promote_types(a, b)
         assert both is torch.promote_types(b, a)
         assert torch.promote_types(both, a) is both
 
 
 def test_a_numpy_dtype_without_a_counterpart_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"tensors hold one of .*; got numpy.uint32; convert it"):
-        dtypes.from_numpy_dtype("uint32")
+    with pytest.raises(TypeError, match=r"tensors hold one of .*; got numpy.float128; convert"):
+        dtypes.from_numpy_dtype("longdouble")
 
 
 def test_gradients_come_back_in_the_dtype_of_their_input() -> None:

@@ -40,7 +40,7 @@ def test_fork_rng_leaves_the_stream_alone_also_after_an_error() -> None:
     torch.manual_seed(3)
     expected = torch.rand(2).tolist()
     torch.manual_seed(3)
-    with pytest.raises(RuntimeError, match="must match the size"), torch.fork_rng():
+    with pytest.raises(RuntimeError, match="must match the size"), torch.random.fork_rng():
         torch.rand(9) + torch.rand(8)
     assert torch.rand(2).tolist() == expected
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from elastic.tensor import _creation, return_types
+from elastic.tensor import _sequences, return_types
 from elastic.tensor._publish import public
 from elastic.tensor._registry import TENSORS as F
 from elastic.tensor._tensor import Tensor, wrap
@@ -95,7 +95,7 @@ def _edges(values: Any, bins: Any, bounds: tuple | None, d: int) -> Any:
         raise RuntimeError(f"torch.histogram: range of [{low:g}, {high:g}] is not finite")
     if low == high:
         low, high = low - 0.5, high + 0.5
-    return _creation.linspace(low, high, bins + 1, dtype=wrap(values).dtype)._array
+    return _sequences.linspace(low, high, bins + 1, dtype=wrap(values).dtype)._array
 
 
 def _counts(columns: Any, edges: list, weight: Any) -> Any:
