@@ -276,6 +276,36 @@ SPACE = (
 UP = (numbers(2, 4, 2, 3), numbers(4, 2, 3, 2), numbers(4), (2, 1), (1, 0), (1, 2), True, (1, 1), 2)
 BEYOND = (numbers(1, 1, 3), numbers(1, 2, 2), None, (1,), (0,), (2,), True, (1,), 1)
 
+
+def normalized(
+    x: np.ndarray, weight: Any, bias: Any, dims: tuple, eps: float, known: Any = None
+) -> np.ndarray:
+    out = (x - x.mean(dims, keepdims=True)) / np.sqrt(x.var(dims, keepdims=True) + eps)
+    return out * (1 if weight is None else weight) + (0 if bias is None else bias)
+
+
+def normalized_back(
+    g: np.ndarray, x: np.ndarray, weight: Any, dims: tuple, eps: float, known: Any
+) -> tuple:
+    """What input, weight and bias get back, by the derivatives of mean and variance."""
+    count = np.prod([x.shape[d] for d in dims])
+    centered, rstd = x - x.mean(dims, keepdims=True), 1 / np.sqrt(x.var(dims, keepdims=True) + eps)
+    part = g * (1 if weight is None else weight)
+    d_mean = -(part * rstd).sum(dims, keepdims=True)
+    d_var = -(part * centered).sum(dims, keepdims=True) * rstd**3 / 2
+    d_x = part * rstd + d_mean / count + d_var * 2 * centered / count
+    d_weight, d_bias = (g if weight is None else g * centered * rstd), g
+    if weight is not None and weight.shape == (2, 1):  # that of a channel: summed already
+        d_weight, d_bias = (each.sum(dims, keepdims=True) for each in (d_weight, d_bias))
+    return d_x, d_weight, d_bias
+
+
+NORMED = (
+    (numbers(3, 2, 4), numbers(2, 1), numbers(2, 1), (-3, -1), 0.1),
+    (numbers(2, 3, 4), numbers(3, 4), numbers(3, 4), (-2, -1), 0.1),
+    (numbers(3, 4), None, numbers(4), (-1,), 0.1),
+    (numbers(3, 4), numbers(4), None, (-1,), 0.1),
+)
 MAXIMA = (
     (numbers(2, 7), (3,), (2,), (1,), (1,), True),
     (numbers(1, 2, 4, 5), (2, 3), (2, 1), (0, 1), (2, 1), False),
@@ -296,6 +326,8 @@ def calls(reference: Callable, *arguments: tuple) -> tuple:
 SPATIAL = dict(  # noqa: C408
     convolution=calls(convolved, LINE, PLANE, DEPTHWISE, SPACE, UP, BEYOND),
     _conv_weight=calls(weight_gradient, (numbers(2, 3, 3), numbers(2, 2, 5), (3, 2, 2), (2,), (1,), (1,), False, 1), (numbers(1, 4, 4, 3), numbers(1, 4, 2, 2), (4, 2, 2, 2), (2, 1), (0, 0), (1, 1), True, 2)),
+    _normalize=calls(normalized, *NORMED),
+    _normalize_back=calls(normalized_back, *[(_rng.randn(*a[0].shape), *a[:2], *a[3:], None) for a in NORMED]),
     _max_pool=calls(lambda *a: max_pooled(*a)[0], *MAXIMA),
     _max_pool_with_indices=calls(max_pooled, *MAXIMA),
     _avg_pool=calls(mean_pooled, *MEANS),

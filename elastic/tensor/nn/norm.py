@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,20 @@ from elastic.tensor.nn import init
 from elastic.tensor.nn.module import Module
 from elastic.tensor.nn.parameter import Parameter
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "LayerNorm", "RMSNorm"]
+__all__ = [
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "CrossMapLRN2d",
+    "GroupNorm",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
+    "LayerNorm",
+    "LocalResponseNorm",
+    "RMSNorm",
+    "SyncBatchNorm",
+]
 
 
 class _NormBase(Module):
@@ -31,25 +45,28 @@ class _NormBase(Module):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
         *,
         bias: bool = True,
     ):
         super().__init__()
+        placed = {"device": device, "dtype": dtype}
         self.num_features = num_features
         self.eps = eps
         self.momentum = momentum
         self.affine = affine
         self.track_running_stats = track_running_stats
-        _register_affine(self, num_features, affine, affine and bias)
-        self._register_statistics()
+        _register_affine(self, num_features, affine, affine and bias, placed)
+        self._register_statistics(placed)
         self.reset_parameters()
 
-    def _register_statistics(self) -> None:
+    def _register_statistics(self, placed: dict) -> None:
         tracked = self.track_running_stats
         size = self.num_features
-        self.register_buffer("running_mean", torch.zeros(size) if tracked else None)
-        self.register_buffer("running_var", torch.ones(size) if tracked else None)
-        batches = torch.tensor(0, dtype=torch.int64) if tracked else None
+        self.register_buffer("running_mean", torch.zeros(size, **placed) if tracked else None)
+        self.register_buffer("running_var", torch.ones(size, **placed) if tracked else None)
+        batches = torch.tensor(0, dtype=torch.int64, device=placed["device"]) if tracked else None
         self.register_buffer("num_batches_tracked", batches)
 
     def reset_running_stats(self) -> None:
@@ -90,7 +107,7 @@ class _BatchNorm(_NormBase):
     _ranks: tuple[int, ...]
 
     def forward(self, input: Tensor) -> Tensor:
-        self._check_rank(input)
+        _check_rank(input, self._ranks)
         factor = self._advance() if self.training and self.track_running_stats else 0.0
         use_batch = self.training or self.running_mean is None
         running = (self.running_mean, self.running_var)
@@ -106,10 +123,11 @@ class _BatchNorm(_NormBase):
                 return 1.0 / int(self.num_batches_tracked)
         return 0.0 if self.momentum is None else self.momentum
 
-    def _check_rank(self, input: Tensor) -> None:
-        if input.dim() not in self._ranks:
-            expected = " or ".join(f"{rank}D" for rank in self._ranks)
-            raise ValueError(f"expected {expected} input (got {input.dim()}D input)")
+
+def _check_rank(input: Tensor, ranks: tuple[int, ...]) -> None:
+    if input.dim() not in ranks:
+        expected = " or ".join(f"{rank}D" for rank in ranks)
+        raise ValueError(f"expected {expected} input (got {input.dim()}D input)")
 
 
 class BatchNorm1d(_BatchNorm):
@@ -130,6 +148,122 @@ class BatchNorm3d(_BatchNorm):
     _ranks = (5,)
 
 
+class SyncBatchNorm(_BatchNorm):
+    """Batch norm of inputs with any number of dimensions from 2. Shapes: (N, C, *).
+
+    It normalises over the batch of this process: what is joined here are gradients.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: Any = None,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        bias: bool = True,
+    ):
+        settings = (num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(*settings, bias=bias)
+        self.process_group = process_group
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.dim() < 2:
+            raise ValueError(f"expected at least 2D input (got {input.dim()}D input)")
+        if input.shape[1] == 0:
+            raise ValueError("SyncBatchNorm number of input channels should be non-zero")
+        self._ranks = (input.dim(),)
+        return super().forward(input)
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
+        """Return the module with every batch norm in it replaced by a SyncBatchNorm."""
+        converted: Any = module
+        if isinstance(module, _BatchNorm):
+            settings = (module.num_features, module.eps, module.momentum, module.affine)
+            bias = module.bias is not None
+            converted = cls(*settings, module.track_running_stats, process_group, bias=bias)
+            for name in ("weight", "bias") if module.affine else ():
+                setattr(converted, name, getattr(module, name))
+            for name in ("running_mean", "running_var", "num_batches_tracked", "training"):
+                setattr(converted, name, getattr(module, name))
+        for name, child in module.named_children():
+            converted.add_module(name, cls.convert_sync_batchnorm(child, process_group))
+        return converted
+
+
+class _InstanceNorm(_NormBase):
+    """(x - mean) / sqrt(var + eps), with mean and var over the space of each channel and image.
+
+    With running statistics, evaluation uses them. Source: Ulyanov et al., 2016.
+    """
+
+    _ranks: tuple[int, int]  # without and with a batch
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        bias: bool = True,
+    ):
+        settings = (num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(*settings, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        _check_rank(input, self._ranks)
+        dim = input.dim() - self._ranks[0]
+        if input.shape[dim] != self.num_features:
+            self._wrong_features(dim, input.shape[dim])
+        batch = input if dim else input.unsqueeze(0)
+        use_input = self.training or not self.track_running_stats
+        running = (self.running_mean, self.running_var)
+        momentum = self.momentum or 0.0
+        out = F.instance_norm(
+            batch, *running, self.weight, self.bias, use_input, momentum, self.eps
+        )
+        return out if dim else out.squeeze(0)
+
+    def _wrong_features(self, dim: int, found: int) -> None:
+        if self.affine:
+            raise ValueError(
+                f"expected input's size at dim={dim} to match num_features "
+                f"({self.num_features}), but got: {found}."
+            )
+        warnings.warn(
+            f"input's size at dim={dim} does not match num_features. You can silence this warning "
+            "by not passing in num_features, which is not used because affine=False",
+            stacklevel=3,
+        )
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Instance norm. Shapes: (N, C, L) or (C, L)."""
+
+    _ranks = (2, 3)
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Instance norm. Shapes: (N, C, H, W) or (C, H, W)."""
+
+    _ranks = (3, 4)
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """Instance norm. Shapes: (N, C, D, H, W) or (C, D, H, W)."""
+
+    _ranks = (4, 5)
+
+
 class LayerNorm(Module):
     """(x - mean) / sqrt(var + eps) * weight + bias, with mean and var over the last dimensions.
 
@@ -142,14 +276,16 @@ class LayerNorm(Module):
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
     ):
         super().__init__()
+        placed = {"device": device, "dtype": dtype}
         self.normalized_shape = _as_shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        _register_affine(
-            self, self.normalized_shape, elementwise_affine, elementwise_affine and bias
-        )
+        bias = elementwise_affine and bias
+        _register_affine(self, self.normalized_shape, elementwise_affine, bias, placed)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -177,13 +313,16 @@ class RMSNorm(Module):
         normalized_shape: int | Sequence[int],
         eps: float | None = None,
         elementwise_affine: bool = True,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
     ):
         super().__init__()
         self.normalized_shape = _as_shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        weight = Parameter(torch.empty(self.normalized_shape)) if elementwise_affine else None
-        self.register_parameter("weight", weight)
+        placed = {"device": device, "dtype": dtype}
+        weight = torch.empty(self.normalized_shape, **placed) if elementwise_affine else None
+        self.register_parameter("weight", None if weight is None else Parameter(weight))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -206,7 +345,17 @@ class GroupNorm(Module):
     Shapes: input (N, num_channels, *). Source: Wu and He, 2018.
     """
 
-    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True):
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        bias: bool = True,
+    ):
         super().__init__()
         if num_channels % num_groups != 0:
             raise ValueError(
@@ -216,7 +365,8 @@ class GroupNorm(Module):
         self.num_channels = num_channels
         self.eps = eps
         self.affine = affine
-        _register_affine(self, num_channels, affine, affine)
+        placed = {"device": device, "dtype": dtype}
+        _register_affine(self, num_channels, affine, affine and bias, placed)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -233,13 +383,48 @@ class GroupNorm(Module):
         )
 
 
+class LocalResponseNorm(Module):
+    """x / (k + alpha * m) ** beta, where m is the mean square of `size` neighbouring channels.
+
+    Shapes: (N, C, *). Source: Krizhevsky et al., 2012, section 3.3.
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0):
+        super().__init__()
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class CrossMapLRN2d(LocalResponseNorm):
+    """Local response norm of images. An even `size` counts as the next smaller odd one in sums."""
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1):
+        super().__init__(size, alpha, beta, k)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.dim() != 4:
+            raise ValueError(f"CrossMapLRN2d: Expected input to be 4D, got {input.dim()}D instead.")
+        window = 2 * int((self.size - 1) / 2 + 1) - 1
+        alpha = self.alpha * window / self.size
+        return F.local_response_norm(input, window, alpha, self.beta, self.k)
+
+
 def _as_shape(size: int | Sequence[int]) -> tuple[int, ...]:
     return (size,) if isinstance(size, int) else tuple(size)
 
 
-def _register_affine(module: Module, shape: Any, weight: bool, bias: bool) -> None:
-    module.register_parameter("weight", Parameter(torch.empty(shape)) if weight else None)
-    module.register_parameter("bias", Parameter(torch.empty(shape)) if bias else None)
+def _register_affine(module: Module, shape: Any, weight: bool, bias: bool, placed: dict) -> None:
+    for name, wanted in (("weight", weight), ("bias", bias)):
+        parameter = Parameter(torch.empty(shape, **placed)) if wanted else None
+        module.register_parameter(name, parameter)
 
 
 def _reset_affine(module: Any) -> None:

@@ -96,26 +96,32 @@ def _max_pool_with_indices(
     dilation: Sizes,
     ceil_mode: bool,
 ) -> tuple:
+    best = _max_pool(xp, x, kernel, stride, padding, dilation, ceil_mode)
     first = x.ndim - len(kernel)
-    size = x.shape[first:]
-    counts = pooled_size(size, kernel, stride, padding, dilation, ceil_mode)
+    size, counts = x.shape[first:], best.shape[first:]
     grown = _grown(xp, x, padding, _reach(counts, kernel, stride, dilation), _lowest(x))
-    geometry = zip(counts, stride, padding, dilation, strict=True)
-    starts = [_starts(*each) for each in geometry]  # the first cell that is not padding
-    best = xp.full((*x.shape[:first], *counts), _lowest(x), x.dtype)
-    where = xp.broadcast_to(xp.asarray(_flat(starts, size)), best.shape).copy()
+    seen_by = [part for _, part in taps(kernel, counts, stride, dilation)]
+    choice = xp.zeros(best.shape, np.min_scalar_type(len(seen_by)))
+    for t in reversed(range(len(seen_by))):  # the first of several equal ones is left
+        xp.copyto(choice, t, where=grown[(..., *seen_by[t])] == best)
+    nan = best != best
+    if nan.any():  # equal to nothing; the last one counts
+        for t, seen in enumerate(seen_by):
+            part = grown[(..., *seen)]
+            xp.copyto(choice, t, where=part != part)
     corners = [np.arange(n) * s - p for n, s, p in zip(counts, stride, padding, strict=True)]
-    corner = xp.asarray(_flat(corners, size))
-    for cell, seen in taps(kernel, counts, stride, dilation):
-        part = grown[(..., *seen)]
-        better = (part > best) | (part != part)  # nan is larger than all
-        xp.copyto(best, part, where=better)
-        offset = _flat([np.array([c * d]) for c, d in zip(cell, dilation, strict=True)], size)
-        xp.copyto(where, corner + int(offset.reshape(-1)[0]), where=better)
+    cells = [np.arange(k) * d for k, d in zip(kernel, dilation, strict=True)]
+    where = xp.asarray(_flat(cells, size).reshape(-1))[choice] + xp.asarray(_flat(corners, size))
+    nothing = best == _lowest(x)
+    if nothing.any():  # as low as padding, which does not count
+        geometry = zip(counts, stride, padding, dilation, strict=True)
+        starts = xp.asarray(_flat([_starts(*each) for each in geometry], size))
+        where = xp.where(nothing, starts, where)
     return best, where
 
 
 def _starts(count: int, stride: int, pad: int, dilation: int) -> Any:
+    """The first cell of each window that is not padding."""
     corner = np.arange(count) * stride - pad
     return corner + np.maximum(-(corner // dilation) * dilation, 0)
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from math import prod
 
 import elastic.tensor as torch
 from elastic.tensor import Tensor
+from elastic.tensor.nn.functional._padding import pad
+from elastic.tensor.nn.functional._pooling import avg_pool2d, avg_pool3d
 
 __all__ = [
     "batch_norm",
     "cosine_similarity",
     "group_norm",
+    "instance_norm",
     "layer_norm",
+    "local_response_norm",
     "normalize",
     "rms_norm",
 ]
@@ -32,38 +36,40 @@ def batch_norm(
 
     While training, mean and var are the batch's and the running ones move towards them, in place.
     """
-    if not training:
-        return _affine(input, eps, *_per_channel(input, running_mean, running_var, weight, bias))
-    dims = [0, *range(2, input.dim())]
-    count = input.numel() // max(input.shape[1], 1)
-    if count <= 1:
-        raise ValueError(
-            f"Expected more than 1 value per channel when training, got input size {input.shape}"
-        )
-    mean = input.mean(dims)
-    var = input.var(dims, unbiased=False)
-    _move(running_mean, mean, momentum)
-    _move(running_var, var * (count / (count - 1)), momentum)
-    return _affine(input, eps, *_per_channel(input, mean, var, weight, bias))
+    if training and input.shape[0] * prod(input.shape[2:]) == 1:
+        raise _one_value(input.shape)
+    if training and eps <= 0.0:
+        raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
+    if eps < 0.0:
+        raise ValueError(f"batch_norm eps must be non-negative, but got {eps}")
+    running = (running_mean, running_var)
+    return torch.batch_norm(input, weight, bias, *running, training, momentum, eps)
 
 
-def _move(running: Tensor | None, value: Tensor, momentum: float) -> None:
-    if running is not None:
-        with torch.no_grad():
-            running.mul_(1 - momentum).add_(value, alpha=momentum)
+def _one_value(shape: Sequence[int]) -> ValueError:
+    return ValueError(
+        f"Expected more than 1 value per channel when training, got input size {shape}"
+    )
 
 
-def _per_channel(input: Tensor, *values: Tensor | None) -> list[Any]:
-    shape = (-1, *[1] * (input.dim() - 2))
-    return [None if value is None else value.view(shape) for value in values]
-
-
-def _affine(
-    input: Tensor, eps: float, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
 ) -> Tensor:
-    output = (input - mean) * (var + eps).rsqrt()
-    output = output if weight is None else output * weight
-    return output if bias is None else output + bias
+    """Return input normalised over the space of each channel of each image. Shapes: (N, C, *)."""
+    if use_input_stats and prod(input.shape[2:]) == 1:
+        raise ValueError(
+            "Expected more than 1 spatial element when training, "
+            f"got input size {torch.Size(input.shape)}"
+        )
+    running = (running_mean, running_var)
+    return torch.instance_norm(input, weight, bias, *running, use_input_stats, momentum, eps)
 
 
 def layer_norm(
@@ -74,10 +80,7 @@ def layer_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """Return input normalised over its last dimensions, those of `normalized_shape`."""
-    dims = _last_dims(input, normalized_shape)
-    mean = input.mean(dims, keepdim=True)
-    var = input.var(dims, unbiased=False, keepdim=True)
-    return _affine(input, eps, mean, var, weight, bias)
+    return torch.layer_norm(input, normalized_shape, weight, bias, eps)
 
 
 def rms_norm(
@@ -87,19 +90,7 @@ def rms_norm(
     eps: float | None = None,
 ) -> Tensor:
     """Return input divided by its root mean square over the last dimensions."""
-    dims = _last_dims(input, normalized_shape)
-    eps = torch.finfo(input.dtype).eps if eps is None else eps
-    output = input * ((input * input).mean(dims, keepdim=True) + eps).rsqrt()
-    return output if weight is None else output * weight
-
-
-def _last_dims(input: Tensor, shape: Sequence[int]) -> list[int]:
-    if tuple(input.shape[input.dim() - len(shape) :]) != tuple(shape):
-        raise RuntimeError(
-            f"Given normalized_shape={list(shape)}, expected input with shape "
-            f"[*, {', '.join(map(str, shape))}], but got input of size{list(input.shape)}"
-        )
-    return list(range(-len(shape), 0))
+    return torch.rms_norm(input, normalized_shape, weight, eps)
 
 
 def group_norm(
@@ -110,21 +101,51 @@ def group_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """Return input normalised over groups of channels. Shapes: (N, C, *)."""
-    if input.shape[1] % num_groups != 0:
+    if input.dim() < 2:
         raise RuntimeError(
-            "Expected number of channels in input to be divisible by num_groups, but got input "
-            f"of shape {list(input.shape)} and num_groups={num_groups}"
+            f"Expected at least 2 dimensions for input tensor but received {input.dim()}"
         )
-    groups = input.reshape(input.shape[0], num_groups, -1)
-    output = layer_norm(groups, groups.shape[-1:], eps=eps).reshape(input.shape)
-    weight, bias = _per_channel(input, weight, bias)
-    output = output if weight is None else output * weight
-    return output if bias is None else output + bias
+    size = [input.shape[0] * input.shape[1] // num_groups, num_groups, *input.shape[2:]]
+    if size[0] * prod(size[2:]) == 1:
+        raise _one_value(size)
+    return torch.group_norm(input, num_groups, weight, bias, eps)
 
 
-def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+def local_response_norm(
+    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
+    """Return input / (k + alpha * m) ** beta, m the mean square of `size` neighbouring channels.
+
+    Shapes: (N, C, *). Source: Krizhevsky et al., 2012, section 3.3.
+    """
+    if input.dim() < 3:
+        raise ValueError(
+            "Expected 3D or higher dimensionality                          "
+            f"input (got {input.dim()} dimensions)"
+        )
+    if input.numel() == 0:
+        return input
+    square = input * input
+    before, after = size // 2, (size - 1) // 2
+    if input.dim() == 3:
+        grown = pad(square.unsqueeze(1), (0, 0, before, after))
+        mean = avg_pool2d(grown, (size, 1), 1).squeeze(1)
+    else:
+        flat = square.reshape(input.shape[0], 1, *input.shape[1:3], -1)
+        grown = pad(flat, (0, 0, 0, 0, before, after))
+        mean = avg_pool3d(grown, (size, 1, 1), 1).reshape(input.shape)
+    return input / (mean * alpha + k).pow(beta)
+
+
+def normalize(
+    input: Tensor,
+    p: float = 2.0,
+    dim: int = 1,
+    eps: float = 1e-12,
+    out: Tensor | None = None,
+) -> Tensor:
     """Return input divided by its p-norm along dim, which counts as eps at least."""
-    return input / input.norm(p, dim, keepdim=True).clamp(min=eps)
+    return torch.div(input, input.norm(p, dim, keepdim=True).clamp(min=eps), out=out)
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
