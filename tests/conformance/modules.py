@@ -22,14 +22,19 @@ from tests.conformance.bridge import mapped, tensors_in, to_ours, to_torch
 from tests.conformance.operators import Verdict, detached, same_gradient, told, tolerance
 
 
+def names() -> list[str]:
+    """The modules of the database."""
+    return sorted(comparable())
+
+
 def comparable() -> dict[str, Any]:
     """The entries of the database by the name of the module."""
     return {entry.name: entry for entry in module_db}
 
 
-def examine(name: str, entry: Any) -> Verdict:
+def examine(name: str) -> Verdict:
     """Compare one module on all its samples and on its wrong inputs."""
-    verdict = Verdict(name)
+    entry, verdict = comparable()[name], Verdict(name)
     our_class = getattr(nn, name.removeprefix("nn."), None)
     if our_class is None:
         verdict.missing = True
@@ -92,11 +97,12 @@ def cut(value: Any) -> Any:
 
 def twin_of(module: torch.nn.Module) -> nn.Module:
     """Our module of the same class, with the same settings and copies of its tensors."""
-    kind = getattr(nn, type(module).__name__)
+    name = type(module).__name__
+    kind = getattr(nn, name, None) or getattr(nn.linear, name)
     twin = kind.__new__(kind)
     nn.Module.__init__(twin)
     for name, value in vars(module).items():
-        if not name.startswith("_"):
+        if name not in vars(torch.nn.Module()):
             setattr(twin, name, translated(value))
     for name, each in module._parameters.items():
         value = None if each is None else nn.Parameter(to_ours(each.detach()), each.requires_grad)
@@ -123,9 +129,10 @@ def compare(theirs: Any, our_class: Any, sample: Any, training: bool) -> None:
         same_state(got, expected, initialised="Lazy" not in our_class.__name__)
         if inputs is None:
             return
-        forward_args, forward_kwargs = translated(tuple(inputs.args)), translated(inputs.kwargs)
+        their_args, their_kwargs = cut(tuple(inputs.args)), cut(inputs.kwargs)
+        forward_args, forward_kwargs = translated(their_args), translated(their_kwargs)
         first = copies(got)
-        same_results((expected, inputs.args, inputs.kwargs), (got, forward_args, forward_kwargs))
+        same_results((expected, their_args, their_kwargs), (got, forward_args, forward_kwargs))
         same_state(got, expected)
         for name, module in first.items():
             ours.manual_seed(1)

@@ -3,6 +3,7 @@
 from elastic.tensor.nn import functional, init, utils
 from elastic.tensor.nn.activation import *
 from elastic.tensor.nn.adaptive import *
+from elastic.tensor.nn.attention import *
 from elastic.tensor.nn.container import *
 from elastic.tensor.nn.conv import *
 from elastic.tensor.nn.distance import *
@@ -15,3 +16,4 @@ from elastic.tensor.nn.module import *
 from elastic.tensor.nn.norm import *
 from elastic.tensor.nn.parameter import *
 from elastic.tensor.nn.rnn import *
+from elastic.tensor.nn.transformer import *

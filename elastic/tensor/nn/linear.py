@@ -66,6 +66,10 @@ class Linear(Module):
         )
 
 
+class NonDynamicallyQuantizableLinear(Linear):
+    """A Linear, under the name that PyTorch gives the output projection of attention."""
+
+
 class Bilinear(Module):
     """x1 @ weight[k] @ x2 + bias[k] for every output k.
 

@@ -1,6 +1,7 @@
 """The formulas of the layers as functions: `import elastic.tensor.nn.functional as F`."""
 
 from elastic.tensor.nn.functional._activations import *
+from elastic.tensor.nn.functional._attention import *
 from elastic.tensor.nn.functional._class_losses import *
 from elastic.tensor.nn.functional._conv import *
 from elastic.tensor.nn.functional._distances import *
