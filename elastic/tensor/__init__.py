@@ -129,7 +129,10 @@ for _name, _function in _bind.functions().items():
 
 
 # Built on this module or rarely needed, so loaded when first asked for
-_MODULES = "func", "nn", "optim", "safetensors", "serialization", "signal", "special", "utils"
+_MODULES = (
+    *("fft", "func", "nn", "optim", "safetensors", "serialization"),
+    *("signal", "special", "utils"),
+)
 _LATER = {name: name for name in _MODULES}
 _LATER |= {"load": "serialization", "save": "serialization"}
 _LATER |= {

@@ -18,7 +18,7 @@ from elastic.tensor import backend
 from elastic.tensor._hooks import Hooks, Removable, hooks_of
 from elastic.tensor._registry import NUMPY, TENSORS, Op, arrays
 from elastic.tensor._tensor import Tensor, requires, wrap
-from elastic.tensor.dtypes import FROM_NUMPY
+from elastic.tensor.dtypes import FROM_NUMPY, rank
 
 ndarray, generic = np.ndarray, np.generic
 next_order = count(0, -1).__next__
@@ -158,11 +158,16 @@ def _tensors(value: Any, edge: Any) -> Any:
     """`value` with its arrays as tensors whose gradient goes to `edge`."""
     if value.__class__ is list and edge.__class__ is tuple:
         return [_tensors(v, e) for v, e in zip(value, edge, strict=True)]
-    if value.__class__ is tuple and isinstance(
-        edge, Node
-    ):  # several outputs: only one has a gradient
-        return tuple(wrap(each) for each in value)
+    if value.__class__ is tuple and isinstance(edge, Node):
+        return _outputs(value, edge)
     return attached(value, edge) if backend.is_array(value) else value
+
+
+def _outputs(arrays: tuple, node: Node) -> tuple:
+    """The outputs of `node` as tensors: those of floating dtypes have a gradient."""
+    floating = [k for k, each in enumerate(arrays) if rank(FROM_NUMPY[each.dtype]) > 1]
+    edges = {k: node if len(floating) == 1 else Output(node, k) for k in floating}
+    return tuple(attached(each, edges.get(k)) for k, each in enumerate(arrays))
 
 
 class Output(GraphNode):

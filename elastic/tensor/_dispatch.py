@@ -15,7 +15,7 @@ import numpy as np
 
 from elastic.tensor import backend, dtypes
 from elastic.tensor._autograd import ComplexNode, Node, Output, edge_of, next_order
-from elastic.tensor._errors import TRANSLATED, explained
+from elastic.tensor._errors import TRANSLATED, check_one_dtype, explained
 from elastic.tensor._grad_mode import mode
 from elastic.tensor._refusals import check_no_bools, refusal
 from elastic.tensor._registry import F32, F64, HALF_DTYPES, REGISTRY, TENSORS, Op, Traits, widened
@@ -98,7 +98,7 @@ def _unary(op: Op) -> Callable:
 def _binary(op: Op) -> Callable:
     differentiable = bool(op.vjps)
     plan_both, plan_x, plan_y = op.plan((True, True)), op.plan(_ONE_NOT), op.plan(_NOT_ONE)
-    shapes_read = op.shapes_read
+    shapes_read, of_numbers = op.shapes_read, not op.traits.one_dtype
 
     def call(input: Any, other: Any, *, out: Any = None) -> Any:
         if out is not None or not isinstance(input, Tensor):
@@ -112,7 +112,7 @@ def _binary(op: Op) -> Callable:
             if b.dtype is not dtype:
                 return apply(op, [input, other])
             wants_y = other._requires_grad if other._view is None else requires(other)
-        elif other.__class__ is float or other.__class__ is int:
+        elif (other.__class__ is float or other.__class__ is int) and of_numbers:
             b, wants_y = other, False
         else:
             return apply(op, [input, other])
@@ -245,6 +245,9 @@ def _promoted(op: Op, args: list) -> list:
     if _is_uniform(op, args):
         return args
     args = [_operand(each, k, op) for k, each in enumerate(args)]
+    if op.traits.one_dtype:
+        check_one_dtype(op, [args[k] for k in op.operands if args[k] is not None])
+        return args
     dtype = result_type(*[args[k] for k in op.operands if args[k] is not None])
     if op.to_float and dtypes.rank(dtype) < 2:
         dtype = dtypes.get_default_dtype()

@@ -151,7 +151,8 @@ def _add(edge: Any, gradient: Any, grads: dict, owned: set) -> None:
     if edge in owned:
         previous += gradient
     elif gradient.__class__ is dict:
-        previous.update(gradient)
+        for k, part in gradient.items():
+            previous[k] = previous[k] + part if k in previous else part
     else:
         total = previous + gradient
         grads[edge] = np.asarray(total) if isinstance(total, generic) else total

@@ -6,6 +6,7 @@ Called only after a forward has failed, so correct calls pay nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def explained(op: Any, raw: Sequence, error: Exception) -> Exception:
         return NotImplementedError(f"\"{op.name}_cpu\" not implemented for '{title}'")
     shapes = [each.shape for each in raw if hasattr(each, "shape")]
     if op.name in _MATMULS and len(shapes) > 1:
-        return _matmul_error(op.name, *shapes[:2])
+        return matmul_error(op.name, *shapes[:3])
     if op.operands and len(shapes) > 1:
         found = broadcast_error(*shapes[-2:])
         if found is not None:
@@ -59,21 +60,100 @@ def broadcast_error(a: tuple, b: tuple) -> RuntimeError | None:
 _MATMULS = ("matmul", "mm", "bmm", "mv", "dot", "_linear")
 
 
-def _matmul_error(name: str, a: tuple, b: tuple) -> RuntimeError:
+def matmul_error(name: str, a: tuple, b: tuple, c: tuple = ()) -> RuntimeError:
+    """What is said of matrices or vectors whose shapes do not multiply."""
     if name == "_linear":
+        if a[-1:] == b[-1:]:  # so it is the bias
+            return _bias_error([prod(a[:-1]), b[0]], c)
         b = b[::-1]
-    if name == "mv":
-        return RuntimeError(f"size mismatch, got input ({a[0]}), mat ({a[0]}x{a[1]}), vec ({b[0]})")
-    if name == "dot":
+    if name == "bmm":
+        return RuntimeError(
+            "Expected size for first two dimensions of batch2 tensor to be: "
+            f"[{a[0]}, {a[2]}] but got: [{b[0]}, {b[1]}]."
+        )
+    if not a or not b:
+        return RuntimeError(
+            f"both arguments to matmul need to be at least 1D, but they are {len(a)}D and {len(b)}D"
+        )
+    if len(a) == len(b) == 1:
         return RuntimeError(
             f"inconsistent tensor size, expected tensor [{a[0]}] and src [{b[0]}] to have the same "
             f"number of elements, but got {a[0]} and {b[0]} elements respectively"
         )
-    if len(a) == 2 and len(b) == 2:
+    if len(b) == 1:
         return RuntimeError(
-            f"mat1 and mat2 shapes cannot be multiplied ({a[0]}x{a[1]} and {b[0]}x{b[1]})"
+            f"size mismatch, got input ({prod(a[:-1])}), mat ({prod(a[:-1])}x{a[-1]}), vec ({b[0]})"
         )
+    if len(b) == 2:
+        rows = 1 if len(a) == 1 else prod(a[:-1])
+        return RuntimeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a[-1]} and {b[0]}x{b[1]})"
+        )
+    found = broadcast_error(a[:-2], b[:-2])
+    if found is not None:
+        return found
+    batch = prod(np.broadcast_shapes(a[:-2], b[:-2]))
     return RuntimeError(
-        f"matmul() of tensors with shapes {list(a)} and {list(b)}: the last size of the first "
-        "must equal the second to last of the second, and batch sizes must broadcast"
+        "Expected size for first two dimensions of batch2 tensor to be: "
+        f"[{batch}, {a[-1]}] but got: [{batch}, {b[-2]}]."
     )
+
+
+def _bias_error(target: list, bias: tuple) -> RuntimeError:
+    return RuntimeError(
+        f"The expanded size of the tensor ({target[-1]}) must match the existing size ({bias[-1]}) "
+        f"at non-singleton dimension 1.  Target sizes: {target}.  Tensor sizes: {list(bias)}"
+    )
+
+
+_PLACES = {"mm": "mat2", "bmm": "mat2", "mv": "vec", "dot": "tensor"}  # else "other"
+_KERNELS = {"mv": "addmv_impl_cpu", "dot": "dot", "bmm": "bmm", "_contract": "bmm"}
+_C_NAMES = {
+    "bool": "bool", "uint8": "unsigned char", "int8": "signed char", "int16": "short int",
+    "int32": "int", "int64": "long int", "float16": "c10::Half", "bfloat16": "c10::BFloat16",
+    "float32": "float", "float64": "double", "complex64": "c10::complex<float>",
+    "complex128": "c10::complex<double>",
+}  # fmt: skip
+
+
+def check_one_dtype(op: Any, operands: Sequence) -> None:
+    """Raises: TypeError for a number, RuntimeError for tensors of different dtypes, and bools."""
+    for k, each in enumerate(operands[:2]):
+        if not hasattr(each, "_array"):
+            place = _PLACES.get(op.name, "other") if k else "input"
+            raise TypeError(
+                f"{op.name}(): argument '{place}' (position {k + 1}) must be Tensor, "
+                f"not {type(each).__name__}"
+            )
+    arrays = [each._array for each in operands]
+    kinds = [FROM_NUMPY[each.dtype] for each in arrays]
+    if len(set(kinds)) > 1:
+        raise RuntimeError(_dtype_error(op.name, kinds, [each.ndim for each in arrays]))
+    if kinds[0].name == "bool":
+        kernel = _KERNELS.get(op.name, "addmm_impl_cpu_")
+        raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
+
+
+def _dtype_error(name: str, kinds: list, ndims: list) -> str:
+    a, b = kinds[:2]
+    if name == "_linear" and len(kinds) > 2:
+        if a is b:
+            return f"self and mat2 must have the same dtype, but got {kinds[2].title} and {b.title}"
+        return f"mat1 and mat2 must have the same dtype, but got {a.title} and {b.title}"
+    if name == "dot" or ndims == [1, 1]:
+        return f"dot : expected both vectors to have same dtype, but found {a.title} and {b.title}"
+    if 1 in ndims:
+        return (
+            f"addmv input tensors must have the same dtype, but got {b.title}, {a.title}, "
+            f"and {b.title}"
+        )
+    if name in ("bmm", "_contract") or min(ndims) > 2:
+        return f"expected scalar type {a.title} but found {b.title}"
+    return (
+        "expected m1 and m2 to have the same dtype, but got: "
+        f"{_C_NAMES[a.name]} != {_C_NAMES[b.name]}"
+    )
+
+
+class LinAlgError(RuntimeError):
+    """A matrix is singular, not positive-definite, or an iteration did not converge."""

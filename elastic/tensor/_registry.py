@@ -39,6 +39,7 @@ class Traits:
     """How an op is called, beside its forward and vjps."""
 
     operands: tuple[int, ...] = ()  # the parameters that promote to one dtype
+    one_dtype: bool = False  # ... or rather have it already
     to_float: bool = False  # integers become the default float
     wide: bool = True  # halves are computed in float32 and rounded once
     view: bool = False  # the result shares memory with the first input

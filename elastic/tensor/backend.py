@@ -127,6 +127,11 @@ def special(xp: Any) -> Any:
     return importlib.import_module(name)
 
 
+def scipy_linalg() -> Any:
+    """scipy.linalg, for what numpy has not: loaded when the first such op is asked for."""
+    return importlib.import_module("scipy.linalg")
+
+
 def _cupy_or_error() -> Any:
     if not gpu_count():
         raise AssertionError("Torch not compiled with CUDA enabled")

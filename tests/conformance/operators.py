@@ -47,6 +47,9 @@ CALLS: dict[str, Callable] = {
     "H": lambda x: x.H,
     "mT": lambda x: x.mT,
     "mH": lambda x: x.mH,
+    "einsum": lambda operands, equation: ours.einsum(equation, *operands),
+    "linalg.lstsq.grad_oriented": lambda *args, **named: ours.linalg.lstsq(*args, **named)[:2],
+    "linalg.pinv.singular": lambda a, b: ours.linalg.pinv(a @ b.mT),
     "max_pool2d_with_indices_backward": lambda x, **named: _max_pool2d_backward(x, **named),
 }
 
@@ -149,7 +152,7 @@ def detached(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.detach()
     if isinstance(value, (tuple, list)):
-        return [detached(each) for each in value]
+        return tuple(detached(each) for each in value)
     return value
 
 
