@@ -159,11 +159,11 @@ def _tensors(value: Any, edge: Any) -> Any:
     if value.__class__ is list and edge.__class__ is tuple:
         return [_tensors(v, e) for v, e in zip(value, edge, strict=True)]
     if value.__class__ is tuple and isinstance(edge, Node):
-        return _outputs(value, edge)
+        return _as_outputs(value, edge)
     return attached(value, edge) if backend.is_array(value) else value
 
 
-def _outputs(arrays: tuple, node: Node) -> tuple:
+def _as_outputs(arrays: tuple, node: Node) -> tuple:
     """The outputs of `node` as tensors: those of floating dtypes have a gradient."""
     floating = [k for k, each in enumerate(arrays) if rank(FROM_NUMPY[each.dtype]) > 1]
     edges = {k: node if len(floating) == 1 else Output(node, k) for k in floating}
