@@ -166,7 +166,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
         return matrix_power(inv(A), -n)
     if n == 0:
         return identity_like(A)
-    out = None
+    out: Any = None
     while True:  # by the binary digits of n
         if n & 1:
             out = A if out is None else F.matmul(out, A)

@@ -57,9 +57,9 @@ def _parsed(equation: str, ndims: list) -> tuple[list, tuple]:
     inputs, arrow, output = equation.partition("->")
     parts = inputs.split(",")
     starts = [k + sum(map(len, parts[:k])) for k in range(len(parts))]
-    terms = [_split(parts[k], f"operand {k}", start) for k, start in enumerate(starts)]
-    if len(terms) != len(ndims):
-        word = "more" if len(ndims) > len(terms) else "fewer"
+    letters = [_split(parts[k], f"operand {k}", start) for k, start in enumerate(starts)]
+    if len(letters) != len(ndims):
+        word = "more" if len(ndims) > len(letters) else "fewer"
         raise RuntimeError(
             f"einsum(): {word} operands were provided than specified in the equation"
         )
