@@ -57,15 +57,13 @@ def _parsed(equation: str, ndims: list) -> tuple[list, tuple]:
     inputs, arrow, output = equation.partition("->")
     parts = inputs.split(",")
     starts = [k + sum(map(len, parts[:k])) for k in range(len(parts))]
-    letters = [_split(parts[k], f"operand {k}", start) for k, start in enumerate(starts)]
-    if len(letters) != len(ndims):
-        word = "more" if len(ndims) > len(letters) else "fewer"
+    split = [_split(parts[k], f"operand {k}", start) for k, start in enumerate(starts)]
+    if len(split) != len(ndims):
+        word = "more" if len(ndims) > len(split) else "fewer"
         raise RuntimeError(
             f"einsum(): {word} operands were provided than specified in the equation"
         )
-    terms = [
-        _filled(k, term, ndim) for k, (term, ndim) in enumerate(zip(terms, ndims, strict=True))
-    ]
+    terms = [_filled(k, split[k], ndim) for k, ndim in enumerate(ndims)]
     numbers = sorted({e for term in terms for e in term if isinstance(e, int)}, reverse=True)
     if not arrow:
         every = [e for term in terms for e in term]
