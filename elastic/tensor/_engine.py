@@ -6,6 +6,7 @@ take the plain loop; hooks of leaves, wanted nodes and anomaly detection take th
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 from typing import Any
@@ -20,6 +21,13 @@ from elastic.tensor._registry import TENSORS
 from elastic.tensor._tensor import Tensor, wrap
 
 ndarray, generic = np.ndarray, np.generic
+
+
+class _Running(threading.local):
+    restricted = False  # whether this thread is in a walk that leads to wanted places only
+
+
+running = _Running()
 
 
 def walk(
@@ -42,6 +50,7 @@ def walk(
     for edge, g in seeds:
         _collect(edge, g, g, grads, heap, owned)
     before, mode.enabled = mode.enabled, graph
+    outer, running.restricted = running.restricted, wanted is not None
     try:
         if wanted is None and not leaves["hooked"] and not _anomaly.mode.enabled:
             while heap:
@@ -56,7 +65,7 @@ def walk(
             roots = [edge for edge, _ in seeds]
             found = _careful_walk(roots, keep, wanted, deposit, (grads, heap, owned))
     finally:
-        mode.enabled = before
+        mode.enabled, running.restricted = before, outer
     return found | grads, owned
 
 

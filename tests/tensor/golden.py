@@ -400,7 +400,10 @@ def namespace(torch: Any) -> dict:
         with_no_grad_view=with_no_grad_view,
         fn=partial(custom_function, torch),
         F=torch.autograd.functional,
+        C=torch.utils.checkpoint.checkpoint,
+        G=torch.autograd.gradcheck,
         quiet=quiet,
+        caught=caught,
     )
 
 
@@ -417,6 +420,14 @@ def quiet(run: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return run()
+
+
+def caught(run: Any) -> Any:
+    """The error that `run` raises, or what it gives."""
+    try:
+        return run()
+    except Exception as error:  # noqa: BLE001 the error is the answer
+        return error
 
 
 def answer(torch: Any, topic: str, question: str) -> str:
@@ -469,5 +480,6 @@ def check(topic: str, asked: list[str] | None = None, file: Path = FILE) -> Any:
 
 if __name__ == "__main__":
     import torch
+    import torch.utils.checkpoint
 
     FILE.write_text(json.dumps({topic: ask(torch, topic) for topic in TOPICS}, indent=0) + "\n")

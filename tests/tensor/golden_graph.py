@@ -1,7 +1,8 @@
 # ruff: noqa: E501 one line a question
 """More questions as in `golden.py`: everything around the graph. The answers: `golden_graph.json`.
 
-`fn(forward, backward)` makes a custom Function, `F` is `torch.autograd.functional`. To add a
+`fn(forward, backward)` makes a custom Function, `F` is `torch.autograd.functional`, `C` is
+`checkpoint`, `G` is `gradcheck`. To add a
 question write it below and run `python -m tests.tensor.golden_graph` where PyTorch is installed.
 """
 
@@ -93,8 +94,7 @@ x = leaf(); seen = []; h = torch.autograd.graph.saved_tensors_hooks(lambda t: se
 x = leaf(); h = torch.autograd.graph.saved_tensors_hooks(lambda t: t * 2, lambda t: t); h.__enter__(); y = x * x; h.__exit__(None, None, None); y.sum().backward(); x.grad
 x = leaf(); h = torch.autograd.graph.saved_tensors_hooks(lambda t: 3, lambda t: t); h.__enter__(); y = x * x; h.__exit__(None, None, None); y.sum().backward()
 x = leaf(); h = torch.autograd.graph.save_on_cpu(); h.__enter__(); y = (x * x).sigmoid().max(0)[0]; h.__exit__(None, None, None); y.backward(); x.grad
-x = leaf(); h = torch.autograd.graph.disable_saved_tensors_hooks("not here"); h.__enter__(); torch.autograd.graph.save_on_cpu().__enter__()
-torch.autograd.graph.disable_saved_tensors_hooks("x").__enter__()
+x = leaf(); h = torch.autograd.graph.disable_saved_tensors_hooks("not here"); h.__enter__(); e = caught(torch.autograd.graph.save_on_cpu().__enter__); h.__exit__(None, None, None); e
 a, b, seen = leaf(), leaf(), []; torch.autograd.graph.register_multi_grad_hook([a, b], lambda g: seen.append(list(g))); (a * 2 + b * 3).sum().backward(); seen
 a, b, seen = leaf(), leaf(), []; torch.autograd.graph.register_multi_grad_hook([a, b], lambda g: seen.append(g.sum() > 0), mode="any"); (a * 2 + b * 2).sum().backward(); seen
 torch.autograd.graph.register_multi_grad_hook([leaf()], print, mode="some")
@@ -175,7 +175,82 @@ A = torch.autograd.forward_ad; l = A.dual_level(); l.__enter__(); r = A.unpack_d
 torch.autograd.forward_ad.make_dual(torch.ones(2), torch.ones(2))
 """
 
+TRANSFORMS = """
+torch.func.grad(lambda x: (x ** 3).sum())(torch.tensor([1.0, 2.0]))
+torch.func.grad(torch.func.grad(lambda x: x ** 3))(torch.tensor(2.0))
+torch.func.grad(lambda x, y: (x * y).sum(), argnums=1)(torch.ones(2), torch.zeros(2))
+torch.func.grad(lambda x, y: (x * y).sum(), argnums=(0, 1))(torch.ones(2), torch.zeros(2))
+torch.func.grad(lambda d: (d["a"] ** 2).sum() + d["b"])({"a": torch.ones(2), "b": torch.tensor(3.0)})
+torch.func.grad(lambda x: (x.sum(), x * 2), has_aux=True)(torch.ones(2))
+torch.func.grad_and_value(lambda x: x.sum())(torch.ones(2))
+torch.func.grad(lambda x: x * 2)(torch.ones(2))
+torch.func.grad(lambda x: 3)(torch.ones(2))
+torch.func.grad(lambda x: x.sum(), argnums=2)(torch.ones(2))
+torch.func.grad(lambda x: x.sum())(torch.ones(2)).requires_grad, torch.func.grad(lambda x: (x * x).sum())(leaf()).requires_grad
+o, f = torch.func.vjp(lambda x: x.exp(), torch.zeros(2)); o, f(torch.tensor([1.0, 2.0]))
+o, f = torch.func.vjp(lambda x, y: (x * y, x), torch.ones(2), torch.ones(2)); o, f((torch.ones(2), torch.ones(2)))
+torch.func.jvp(lambda x: x.exp(), (torch.zeros(2),), (torch.tensor([1.0, 2.0]),))
+torch.func.jvp(lambda x, y: x * y, (torch.ones(2), torch.ones(2)), (torch.ones(2), torch.zeros(2)))
+torch.func.jacrev(lambda x: x ** 2)(torch.tensor([1.0, 2.0]))
+torch.func.jacrev(lambda x, y: x * y, argnums=(0, 1))(torch.ones(2), torch.zeros(2))
+torch.func.jacfwd(lambda x: x ** 2)(torch.tensor([1.0, 2.0]))
+torch.func.jacfwd(lambda x: x.sum() * x)(torch.ones(2, 2)).shape
+torch.func.jacfwd(lambda x, y: x * y, argnums=(0, 1))(torch.ones(2), torch.zeros(2))
+torch.func.hessian(lambda x: (x ** 3).sum())(torch.tensor([1.0, 2.0]))
+torch.func.vmap(lambda x, y: (x * y).sum())(torch.ones(3, 2), torch.arange(6.0).reshape(3, 2))
+torch.func.vmap(lambda x, y: x + y, in_dims=(0, None))(torch.ones(3), torch.ones(2))
+torch.func.vmap(lambda x: x, in_dims=1, out_dims=1)(torch.arange(6).reshape(2, 3))
+torch.func.vmap(lambda x: (x, x * 2), out_dims=(0, 1))(torch.arange(6).reshape(2, 3))
+torch.func.vmap(torch.func.grad(lambda x: (x ** 2).sum()))(torch.arange(6.0).reshape(3, 2))
+torch.func.vmap(lambda d: d["a"] + d["b"], in_dims=({"a": 0, "b": None},))({"a": torch.ones(3), "b": torch.ones(2)})
+torch.func.vmap(lambda x, y: x + y)(torch.ones(3), torch.ones(2))
+torch.func.vmap(torch.sum, in_dims=0)(3)
+torch.func.vmap(torch.sum, in_dims=3)(torch.ones(3))
+torch.func.vmap(lambda x: x + torch.rand(1), randomness="sometimes")(torch.ones(3))
+torch.func.vmap(lambda x: x + torch.rand(1))(torch.ones(3))
+m = torch.nn.Linear(2, 1); torch.func.functional_call(m, {"weight": torch.ones(1, 2), "bias": torch.zeros(1)}, torch.ones(2)), m.weight.requires_grad
+m = torch.nn.Sequential(torch.nn.Linear(2, 1)); p = dict(m.named_parameters()); g = torch.func.grad(lambda p, x: torch.func.functional_call(m, p, (x,)).sum())(p, torch.ones(2)); sorted(g), g["0.weight"]
+p, b = torch.func.stack_module_state([torch.nn.Linear(2, 3), torch.nn.Linear(2, 3)]); sorted((n, t.shape, t.requires_grad) for n, t in p.items()), b
+"""
+
+CHECKPOINT = """
+x = leaf(); C(lambda x: x.exp().sin(), x, use_reentrant=False).sum().backward(); x.grad
+x = leaf(); C(lambda x: x.exp().sin(), x, use_reentrant=True).sum().backward(); x.grad
+x = leaf(); n = []; y = C(lambda x: n.append(1) or (x.exp() * x).sin(), x, use_reentrant=False); a = len(n); y.sum().backward(); a, len(n), x.grad
+x = leaf(); n = []; y = C(lambda x: n.append(1) or (x.exp() * x).sin(), x, use_reentrant=True); a = len(n); y.sum().backward(); a, len(n), x.grad
+x = leaf(); m = torch.nn.Dropout(0.5); y = C(lambda x: m(x) * x, x, use_reentrant=False); y.sum().backward(); torch.equal(x.grad, torch.autograd.grad((y * 1).sum(), x, allow_unused=True)[0]) if 0 else (y, x.grad)
+x = leaf(); y = C(lambda x: x * torch.rand(3), x, use_reentrant=True); y.sum().backward(); y, x.grad
+x = leaf(); torch.autograd.grad(C(lambda x: x.exp() * 2, x, use_reentrant=False).sum(), x)
+x = leaf(); torch.autograd.grad(C(lambda x: x.exp() * 2, x, use_reentrant=True).sum(), x)
+x = leaf(); y = C(lambda x, k=1: x.exp() * k, x, k=3, use_reentrant=False).sum(); y.backward(retain_graph=True); y.backward(); x.grad
+x = leaf(); y = C(lambda x: C(lambda x: x.exp(), x, use_reentrant=False).sin(), x, use_reentrant=False).sum(); y.backward(); x.grad
+x = leaf(); s = [1]; y = C(lambda x: (s.append(1) or x.exp() if len(s) < 2 else x.exp().exp().sin().cos()).sin(), x, use_reentrant=False, early_stop=False).sum(); type(caught(y.backward)).__name__, str(caught(y.backward)).split(".")[2][:60]
+x = leaf(); s = [1]; y = C(lambda x: x[: s[0]].exp() if s.append(1) or len(s) < 3 else x.exp(), x, use_reentrant=False).sum(); str(caught(y.backward)).splitlines()[:1]
+x = leaf(); C(lambda x: x, x, use_reentrant=True, k=2)
+x = leaf(); torch.utils.checkpoint.checkpoint_sequential([torch.exp, torch.sin, torch.cos], 2, x, use_reentrant=False).sum().backward(); x.grad
+x = leaf(); torch.utils.checkpoint.checkpoint_sequential(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.ReLU()), 2, x, use_reentrant=True).sum().backward(); x.grad
+w = leaf(); x = torch.ones(3); C(lambda x: x * w, x, use_reentrant=False).sum().backward(); w.grad
+"""
+
+GRADCHECK = """
+G(lambda x: x ** 3, leaf().double().detach().requires_grad_())
+G(lambda x: x.detach() * 1 + x * 0 + x, leaf().double().detach().requires_grad_())
+G(fn(lambda c, x: x * 2, lambda c, g: g * 3).apply, torch.ones(2, dtype=torch.double, requires_grad=True))
+G(fn(lambda c, x: x * 2, lambda c, g: g * 3).apply, torch.ones(2, dtype=torch.double, requires_grad=True), raise_exception=False)
+G(lambda x, y: (x * y, x.sum()), (torch.ones(2, dtype=torch.double, requires_grad=True), torch.ones(2, dtype=torch.double)))
+G(lambda x: x, torch.ones(2))
+G(lambda x: x * 2, torch.ones(1, dtype=torch.double, requires_grad=True).expand(2))
+G(lambda x: x.exp(), torch.ones(2, dtype=torch.cdouble, requires_grad=True))
+G(lambda x: (x * x).abs(), torch.full((2,), 1 + 2j, dtype=torch.cdouble, requires_grad=True))
+G(lambda x: x.detach() * 3, torch.ones(2, dtype=torch.double, requires_grad=True))
+G(lambda x: x.exp(), torch.ones(2, dtype=torch.double, requires_grad=True), check_forward_ad=True, check_batched_grad=True)
+torch.autograd.gradgradcheck(lambda x: x ** 3, torch.ones(2, dtype=torch.double, requires_grad=True))
+torch.autograd.gradgradcheck(lambda x, y: x ** 3 * y, (torch.ones(2, dtype=torch.double, requires_grad=True), torch.ones(2, dtype=torch.double, requires_grad=True)), gen_non_contig_grad_outputs=True)
+torch.autograd.gradgradcheck(fn(lambda c, x: c.save_for_backward(x) or x ** 2, lambda c, g: g * 2 * c.saved_tensors[0].detach()).apply, torch.ones(2, dtype=torch.double, requires_grad=True), raise_exception=False)
+"""
+
 TOPICS = {"function": FUNCTION, "graph": GRAPH, "inference": INFERENCE, "functional": FUNCTIONAL}
+TOPICS |= {"transforms": TRANSFORMS, "checkpoint": CHECKPOINT, "gradcheck": GRADCHECK}
 
 
 def questions(topic: str) -> list[str]:
@@ -190,6 +265,7 @@ def check(topic: str) -> Any:
 
 if __name__ == "__main__":
     import torch
+    import torch.utils.checkpoint
 
     answers = {t: {q: golden.answer(torch, t, q) for q in questions(t)} for t in TOPICS}
     FILE.write_text(json.dumps(answers, indent=0) + "\n")
