@@ -149,7 +149,7 @@ class _Frame:
         kwargs = {name: _detached(each) for name, each in kwargs.items()}
         self.again.clear()
         self.count = 0
-        keeping = torch.fork_rng(devices=[]) if self.state is not None else nullcontext()
+        keeping = torch.random.fork_rng(devices=[]) if self.state is not None else nullcontext()
         with keeping, self.context, torch.enable_grad():
             if self.state is not None:
                 torch.set_rng_state(self.state)
@@ -245,7 +245,7 @@ class _Reentrant(torch.autograd.Function):
         args = list(ctx.others)
         for k, t in zip(ctx.places, ctx.saved_tensors, strict=True):
             args[k] = _detached(t)
-        keeping = torch.fork_rng(devices=[]) if ctx.state is not None else nullcontext()
+        keeping = torch.random.fork_rng(devices=[]) if ctx.state is not None else nullcontext()
         with keeping, torch.enable_grad():
             if ctx.state is not None:
                 torch.set_rng_state(ctx.state)
