@@ -64,20 +64,21 @@ class Adam(Elementwise):
         step = count_step(state)
         lr, (beta1, beta2) = group["lr"], group["betas"]
         shrink = 1 - lr * group["weight_decay"] if group["decoupled_weight_decay"] else 1
-        rate, correction = lr / (1 - beta1**step), (1 - beta2**step) ** 0.5
-        return rate, correction, beta1, beta2, group["eps"], shrink
+        # lr / (1 - beta1**step) * mean / (sqrt(variance / (1 - beta2**step)) + eps), times one
+        correction = (1 - beta2**step) ** 0.5
+        rate = lr * correction / (1 - beta1**step)
+        return rate, group["eps"] * correction, beta1, beta2, shrink
 
     @staticmethod
     def formula(F: Any, param: Any, grad: Any, state: dict[str, Any], *coefficients: Any) -> None:
-        rate, correction, beta1, beta2, eps, shrink = coefficients
+        rate, eps, beta1, beta2, shrink = coefficients
         if shrink != 1:
             param *= shrink
         mean, variance = running_moments(F, grad, state, beta1, beta2)
         if "max_exp_avg_sq" in state:
             peak = state["max_exp_avg_sq"]
             peak[...] = variance = F.maximum(peak, variance)
-        scale = F.div(F.sqrt(variance), correction)
-        scale += eps
+        scale = F.add(F.sqrt(variance), eps)
         step = F.mul(mean, rate)
         step /= scale
         param -= step
@@ -123,11 +124,10 @@ def step_count(param: Tensor, group: Group) -> Tensor:
 def running_moments(F: Any, grad: Any, state: dict[str, Any], beta1: Any, beta2: Any) -> tuple:
     """Return the running mean of the gradient and of its square, with this step's."""
     mean, variance = state["exp_avg"], state["exp_avg_sq"]
-    change = F.sub(grad, mean)
-    change *= 1 - beta1
-    mean += change
-    square = F.mul(grad, 1 - beta2)
-    square *= grad
+    mean *= beta1
+    mean += F.mul(grad, 1 - beta1)
+    square = F.mul(grad, grad)
+    square *= 1 - beta2
     variance *= beta2
     variance += square
     return mean, variance

@@ -61,8 +61,8 @@ class RMSprop(Elementwise):
     def formula(F: Any, param: Any, grad: Any, state: dict[str, Any], *coefficients: Any) -> None:
         lr, alpha, eps, momentum, centered = coefficients
         squares = state["square_avg"]
-        square = F.mul(grad, 1 - alpha)
-        square *= grad
+        square = F.mul(grad, grad)
+        square *= 1 - alpha
         squares *= alpha
         squares += square
         scale = squares
