@@ -130,7 +130,7 @@ for _name, _function in _bind.functions().items():
 
 # Built on this module or rarely needed, so loaded when first asked for
 _MODULES = (
-    *("fft", "func", "nn", "optim", "safetensors", "serialization"),
+    *("amp", "cpu", "fft", "func", "nn", "optim", "safetensors", "serialization"),
     *("signal", "special", "utils"),
 )
 _LATER = {name: name for name in _MODULES}
@@ -139,6 +139,13 @@ _LATER |= {
     f"{name}_window": "signal.windows"
     for name in ("bartlett", "blackman", "hamming", "hann", "kaiser")
 }
+_AUTOCAST = """
+    autocast autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache
+    get_autocast_cpu_dtype get_autocast_dtype get_autocast_gpu_dtype is_autocast_cache_enabled
+    is_autocast_cpu_enabled is_autocast_enabled set_autocast_cache_enabled set_autocast_cpu_dtype
+    set_autocast_cpu_enabled set_autocast_dtype set_autocast_enabled set_autocast_gpu_dtype
+"""
+_LATER |= dict.fromkeys(_AUTOCAST.split(), "amp.autocast_mode")
 
 
 def __getattr__(name: str) -> Any:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 from elastic.tensor import backend
 from elastic.tensor._types import device
 
 __all__ = ["device_count", "is_available", "synchronize"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "amp":
+        raise AttributeError(f"module 'elastic.tensor.cuda' has no attribute {name!r}")
+    return importlib.import_module("elastic.tensor.cuda.amp")  # it is built on much else
 
 
 def is_available() -> bool:

@@ -1,0 +1,5 @@
+"""PyTorch's `cpu` namespace: mixed precision under its old names."""
+
+from elastic.tensor.cpu import amp
+
+__all__ = ["amp"]
