@@ -20,7 +20,8 @@ _PRODUCTS = _words("""
 _LOSSES = _words("""
     binary_cross_entropy_with_logits cosine_embedding_loss cross_entropy hinge_embedding_loss
     huber_loss kl_div l1_loss margin_ranking_loss mse_loss multi_margin_loss
-    multilabel_margin_loss nll_loss poisson_nll_loss smooth_l1_loss soft_margin_loss triplet_margin_loss
+    multilabel_margin_loss nll_loss poisson_nll_loss smooth_l1_loss soft_margin_loss
+    triplet_margin_loss
 """)
 
 _WIDE_ON_CPU = _words("""
