@@ -10,6 +10,7 @@ from elastic.tensor.nn.distance import *
 from elastic.tensor.nn.dropout import *
 from elastic.tensor.nn.embedding import *
 from elastic.tensor.nn.flatten import *
+from elastic.tensor.nn.lazy import *
 from elastic.tensor.nn.linear import *
 from elastic.tensor.nn.loss import *
 from elastic.tensor.nn.module import *
@@ -17,3 +18,5 @@ from elastic.tensor.nn.norm import *
 from elastic.tensor.nn.parameter import *
 from elastic.tensor.nn.rnn import *
 from elastic.tensor.nn.transformer import *
+
+from elastic.tensor.nn import modules  # isort: skip  # it collects those above

@@ -33,20 +33,38 @@ class StateDict(OrderedDict):
     _metadata: OrderedDict
 
 
+def _hooks(module: Module, *kinds: str) -> list:
+    return [hook for hook in list(module._state_hooks.values()) if hook.kind in kinds]
+
+
 def save(module: Module, destination: Any, prefix: str, keep_vars: bool) -> dict[str, Any]:
     """Return the destination with all entries of the module and its descendants."""
     if destination is None:
         destination = StateDict()
         destination._metadata = OrderedDict()
+    metadata = {"version": module._version}
     if hasattr(destination, "_metadata"):
-        destination._metadata[prefix[:-1]] = {"version": module._version}
+        destination._metadata[prefix[:-1]] = metadata
+    for hook in _hooks(module, "save_pre"):
+        hook.function(module, prefix, keep_vars)
     module._save_to_state_dict(destination, prefix, keep_vars)
     for name, child in module._modules.items():
         if child is not None:
             child.state_dict(
                 destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars
             )
+    for hook in _hooks(module, "save", "save_post"):
+        replaced = hook.function(module, destination, prefix, metadata)
+        if replaced is not None and hook.kind == "save_post":
+            raise RuntimeError("state_dict post-hook must return None")
+        destination = destination if replaced is None else replaced
     return destination
+
+
+def _has_extra_state(module: Module, method: str) -> bool:
+    from elastic.tensor.nn.module import Module as Base
+
+    return getattr(type(module), method) is not getattr(Base, method)
 
 
 def save_own(module: Module, destination: dict, prefix: str, keep_vars: bool) -> None:
@@ -54,7 +72,7 @@ def save_own(module: Module, destination: dict, prefix: str, keep_vars: bool) ->
     for name, value in module._persistent():
         if value is not None:
             destination[prefix + name] = value if keep_vars else value.detach()
-    if hasattr(module, "get_extra_state"):
+    if _has_extra_state(module, "get_extra_state"):
         destination[prefix + EXTRA_STATE] = module.get_extra_state()
 
 
@@ -67,12 +85,24 @@ def load(module: Module, state: Mapping[str, Any], strict: bool, assign: bool) -
     errors: list[str] = []
     versions = getattr(state, "_metadata", {})
     entries = OrderedDict(state)
-    for path, descendant in module.named_modules(remove_duplicate=False):
-        metadata = {**versions.get(path, {}), "assign_to_params_buffers": assign}
-        prefix = f"{path}." if path else ""
-        descendant._load_from_state_dict(
-            entries, prefix, metadata, strict, missing, unexpected, errors
-        )
+
+    def visit(part: Module, prefix: str) -> None:
+        metadata = dict(versions.get(prefix[:-1], {}))
+        if assign:
+            metadata["assign_to_params_buffers"] = assign
+        part._load_from_state_dict(entries, prefix, metadata, True, missing, unexpected, errors)
+        for name, child in part._modules.items():
+            if child is not None:
+                visit(child, f"{prefix}{name}.")
+        for hook in _hooks(part, "load_post"):
+            if hook.function(part, _IncompatibleKeys(missing, unexpected)) is not None:
+                raise AssertionError(
+                    "Hooks registered with ``register_load_state_dict_post_hook`` are not expected "
+                    "to return new values, if incompatible_keys need to be modified, it should be "
+                    "done inplace."
+                )
+
+    visit(module, "")
     if strict:
         errors = _key_errors(unexpected, missing) + errors
     if errors:
@@ -100,16 +130,23 @@ def load_own(
     errors: list[str],
 ) -> None:
     """Fill one module, without its children. The signature is PyTorch's: subclasses override it."""
+    for hook in _hooks(module, "load_pre", "load_pre_of_module"):
+        first = (module,) if hook.kind == "load_pre_of_module" else ()
+        hook.function(*first, state, prefix, metadata, strict, missing, unexpected, errors)
     assign = metadata.get("assign_to_params_buffers", False)
     for name, target in list(module._persistent()):
         if target is None:
             continue
         if prefix + name not in state:
             missing.append(prefix + name)
-        elif error := _mismatch(prefix + name, target, state[prefix + name]):
-            errors.append(error)
         else:
-            _fill(module, name, target, state[prefix + name], assign)
+            value = state[prefix + name]
+            if not target.dim() and isinstance(value, Tensor) and value.dim() == 1:
+                value = value[0]  # scalars were vectors once
+            if error := _mismatch(prefix + name, target, value):
+                errors.append(error)
+            else:
+                _fill(module, name, target, value, assign)
     _load_extra_state(module, state, prefix + EXTRA_STATE, missing)
     unexpected += _strangers(module, state, prefix)
 
@@ -139,7 +176,7 @@ def _fill(module: Module, name: str, target: Tensor, value: Tensor, assign: bool
 
 
 def _load_extra_state(module: Module, state: dict, key: str, missing: list[str]) -> None:
-    if not hasattr(module, "set_extra_state"):
+    if not _has_extra_state(module, "set_extra_state"):
         return
     if key in state:
         module.set_extra_state(state[key])
@@ -150,7 +187,7 @@ def _load_extra_state(module: Module, state: dict, key: str, missing: list[str])
 def _strangers(module: Module, state: dict, prefix: str) -> list[str]:
     """Return the keys below `prefix` that belong neither to the module nor to a child of it."""
     known = {name for name, value in module._persistent() if value is not None}
-    if hasattr(module, "set_extra_state"):
+    if _has_extra_state(module, "set_extra_state"):
         known.add(EXTRA_STATE)
     strange = []
     for key in state:

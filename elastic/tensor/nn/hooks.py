@@ -1,4 +1,4 @@
-"""Hooks of modules: the slow way to call one, taken only when it has hooks."""
+"""Hooks of modules: how they are registered, and the slow way to call a module that has some."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ class Hook(NamedTuple):
     always_call: bool = False
 
 
-def add(hooks: OrderedDict[int, Any], hook: Any, prepend: bool) -> Removable:
+EVERYWHERE: OrderedDict[int, Hook] = OrderedDict()  # hooks of all modules
+ON_REGISTRATION: OrderedDict[int, Hook] = OrderedDict()  # parameter, buffer or module
+
+
+def add(hooks: OrderedDict[int, Any], hook: Any, prepend: bool = False) -> Removable:
     """Return the handle of a hook after placing it last, or first."""
     handle = Removable(hooks, hook)
     if prepend:
@@ -32,9 +36,133 @@ def add(hooks: OrderedDict[int, Any], hook: Any, prepend: bool) -> Removable:
     return handle
 
 
+class Hooked:
+    """The part of Module that registers hooks. Each method returns a handle with `remove()`."""
+
+    _hooks: OrderedDict[int, Hook]
+    _state_hooks: OrderedDict[int, Hook]
+
+    def register_forward_pre_hook(
+        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> Removable:
+        """Call `hook(module, args)` before forward; what it returns, if any, are the new args."""
+        return add(self._hooks, Hook("forward_pre", hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self,
+        hook: Callable,
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> Removable:
+        """Call `hook(module, args, output)` after forward; its result replaces the output."""
+        return add(self._hooks, Hook("forward", hook, with_kwargs, always_call), prepend)
+
+    def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> Removable:
+        """Call `hook(module, grad_output)` when the gradients of the outputs are known."""
+        return add(self._hooks, Hook("backward_pre", hook), prepend)
+
+    def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> Removable:
+        """Call `hook(module, grad_input, grad_output)`; its result replaces grad_input."""
+        self._refuse_other("backward_of_node")
+        return add(self._hooks, Hook("backward", hook), prepend)
+
+    def register_backward_hook(self, hook: Callable) -> Removable:
+        """Call `hook(module, grad_input, grad_output)` with the gradients of the last node alone.
+
+        `register_full_backward_hook` replaced it.
+        """
+        self._refuse_other("backward")
+        return add(self._hooks, Hook("backward_of_node", hook))
+
+    def _refuse_other(self, kind: str) -> None:
+        if any(hook.kind == kind for hook in self._hooks.values()):
+            raise RuntimeError(
+                "Cannot use both regular backward hooks and full backward hooks on a single "
+                "Module. Please use only one of them."
+            )
+
+    def register_state_dict_pre_hook(self, hook: Callable) -> Removable:
+        """Call `hook(module, prefix, keep_vars)` before `state_dict` of the module is made."""
+        return add(self._state_hooks, Hook("save_pre", hook))
+
+    def register_state_dict_post_hook(self, hook: Callable) -> Removable:
+        """Call `hook(module, state_dict, prefix, local_metadata)` after it, to change it there."""
+        return add(self._state_hooks, Hook("save_post", hook))
+
+    def _register_state_dict_hook(self, hook: Callable) -> Removable:
+        """As `register_state_dict_post_hook`; what the hook returns replaces the state_dict."""
+        return add(self._state_hooks, Hook("save", hook))
+
+    def register_load_state_dict_pre_hook(self, hook: Callable) -> Removable:
+        """Call `hook(module, state_dict, prefix, ...)` before the module itself is loaded."""
+        return self._register_load_state_dict_pre_hook(hook, with_module=True)
+
+    def _register_load_state_dict_pre_hook(
+        self, hook: Callable, with_module: bool = False
+    ) -> Removable:
+        kind = "load_pre_of_module" if with_module else "load_pre"
+        return add(self._state_hooks, Hook(kind, hook))
+
+    def register_load_state_dict_post_hook(self, hook: Callable) -> Removable:
+        """Call `hook(module, incompatible_keys)` after the module and its children are loaded."""
+        return add(self._state_hooks, Hook("load_post", hook))
+
+
+def register_module_forward_pre_hook(hook: Callable) -> Removable:
+    """Call `hook(module, args)` before forward of every module."""
+    return add(EVERYWHERE, Hook("forward_pre", hook))
+
+
+def register_module_forward_hook(
+    hook: Callable, *, with_kwargs: bool = False, always_call: bool = False
+) -> Removable:
+    """Call `hook(module, args, output)` after forward of every module."""
+    return add(EVERYWHERE, Hook("forward", hook, with_kwargs, always_call))
+
+
+def register_module_full_backward_pre_hook(hook: Callable) -> Removable:
+    """Call `hook(module, grad_output)` for every module."""
+    return add(EVERYWHERE, Hook("backward_pre", hook))
+
+
+def register_module_full_backward_hook(hook: Callable) -> Removable:
+    """Call `hook(module, grad_input, grad_output)` for every module."""
+    return add(EVERYWHERE, Hook("backward", hook))
+
+
+def register_module_parameter_registration_hook(hook: Callable) -> Removable:
+    """Call `hook(module, name, parameter)` when one is registered; its result replaces it."""
+    return add(ON_REGISTRATION, Hook("parameter", hook))
+
+
+def register_module_buffer_registration_hook(hook: Callable) -> Removable:
+    """Call `hook(module, name, buffer)` when one is registered; its result replaces it."""
+    return add(ON_REGISTRATION, Hook("buffer", hook))
+
+
+def register_module_module_registration_hook(hook: Callable) -> Removable:
+    """Call `hook(module, name, child)` when one is registered; its result replaces it."""
+    return add(ON_REGISTRATION, Hook("module", hook))
+
+
+def registered(module: Module, kind: str, name: str, value: Any) -> Any:
+    """Return what the hooks of registration make of `value`."""
+    for hook in ON_REGISTRATION.values():
+        if hook.kind == kind:
+            replaced = hook.function(module, name, value)
+            value = value if replaced is None else replaced
+    return value
+
+
+def _all(module: Module) -> list[Hook]:
+    return [*EVERYWHERE.values(), *module._hooks.values()]
+
+
 def call(module: Module, args: tuple, kwargs: dict[str, Any]) -> Any:
     """Return the output of a module that has hooks."""
-    pending = [hook for hook in module._hooks.values() if hook.kind == "forward"]
+    pending = [hook for hook in _all(module) if hook.kind == "forward"]
     try:
         return _call(module, args, kwargs, pending)
     except Exception:
@@ -52,11 +180,22 @@ def _call(module: Module, args: tuple, kwargs: dict[str, Any], pending: list[Hoo
         hook = pending.pop(0)
         replaced = _call_forward_hook(hook, module, args, kwargs, output)
         output = output if replaced is None else replaced
+    for hook in module._hooks.values():
+        if hook.kind == "backward_of_node":
+            _watch_node(module, hook.function, output)
     return watch.outputs(output) if watch else output
 
 
+def _watch_node(module: Module, function: Callable, output: Any) -> None:
+    """Calls `function` with the gradients of the node that made the first tensor of `output`."""
+    while not isinstance(output, Tensor):
+        output = next(iter(output.values() if isinstance(output, dict) else output))
+    if output.grad_fn is not None:
+        output.grad_fn.register_hook(lambda given, out: function(module, given, out))
+
+
 def _before(module: Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
-    for hook in [h for h in module._hooks.values() if h.kind == "forward_pre"]:
+    for hook in [h for h in _all(module) if h.kind == "forward_pre"]:
         if hook.with_kwargs:
             args, kwargs = _checked_pair(hook.function(module, args, kwargs), args, kwargs)
         else:
@@ -124,7 +263,7 @@ class _Watch:
 
     @classmethod
     def of(cls, module: Module) -> _Watch | None:
-        hooks = list(module._hooks.values())
+        hooks = _all(module)
         before = [hook.function for hook in hooks if hook.kind == "backward_pre"]
         after = [hook.function for hook in hooks if hook.kind == "backward"]
         return cls(module, before, after) if before or after else None

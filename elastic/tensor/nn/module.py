@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import elastic.tensor as torch
 from elastic.tensor import Tensor
-from elastic.tensor._autograd import Removable
 from elastic.tensor.nn import _state_dict, hooks
-from elastic.tensor.nn.hooks import Hook
+from elastic.tensor.nn.hooks import EVERYWHERE, Hooked
 from elastic.tensor.nn.parameter import Buffer, Parameter
 
 __all__ = ["Module"]
@@ -28,13 +27,15 @@ _EXPECTED = {
 }
 
 
-class Module:
+class Module(Hooked):
     """Base of all layers and models: assign parameters and modules as attributes, write `forward`.
 
     Source: the behaviour of torch.nn.Module, PyTorch 2.13.
     """
 
     _version = 1
+    dump_patches = False
+    call_super_init = False
     training: bool
 
     if TYPE_CHECKING:  # registered attributes
@@ -49,7 +50,12 @@ class Module:
             _non_persistent_buffers_set=set(),
             _modules={},
             _hooks=OrderedDict(),
+            _state_hooks=OrderedDict(),
         )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Module.__init__(self)
+        self.__dict__.update(state)
 
     def _missing_forward(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(
@@ -60,9 +66,11 @@ class Module:
     forward: Callable[..., Any] = _missing_forward
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._hooks:
+        if self._hooks or EVERYWHERE:
             return hooks.call(self, args, kwargs)
         return self.forward(*args, **kwargs)
+
+    _call_impl = __call__
 
     # ---- registration -------------------------------------------------------------------------
 
@@ -73,7 +81,7 @@ class Module:
             self.register_parameter(name, value)
         elif isinstance(value, Module):
             self._make_room("module", name)
-            self._keep("_modules", name, value)
+            self._keep("_modules", name, hooks.registered(self, "module", name, value))
         elif isinstance(value, Buffer):
             self._make_room("buffer", name)
             self.register_buffer(name, value, value.persistent)
@@ -145,7 +153,7 @@ class Module:
                 "compute the value in the forward() method."
             )
         self._check_name("parameter", name, "_parameters")
-        self._keep("_parameters", name, param)
+        self._keep("_parameters", name, hooks.registered(self, "parameter", name, param))
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is state but no parameter; if persistent, `state_dict` has it."""
@@ -156,7 +164,7 @@ class Module:
                 "(torch Tensor or None required)"
             )
         self._check_name("buffer", name, "_buffers")
-        self._keep("_buffers", name, tensor)
+        self._keep("_buffers", name, hooks.registered(self, "buffer", name, tensor))
         (set.discard if persistent else set.add)(self._non_persistent_buffers_set, name)
 
     def add_module(self, name: str, module: Module | None) -> None:
@@ -164,7 +172,7 @@ class Module:
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{_kind(module)} is not a Module subclass")
         self._check_name("module", name, "_modules")
-        self._keep("_modules", name, module)
+        self._keep("_modules", name, hooks.registered(self, "module", name, module))
 
     register_module = add_module
 
@@ -180,6 +188,20 @@ class Module:
             if not isinstance(module, Module):
                 raise AttributeError(f"`{name}` is not an nn.Module")
         return module
+
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put `module` at a dotted path; `strict` expects that there is one already."""
+        path, _, name = target.rpartition(".")
+        if not name:
+            raise ValueError("Cannot set the submodule without a target name!")
+        if not isinstance(module, Module):
+            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")
+        parent = self.get_submodule(path)
+        if strict and not hasattr(parent, name):
+            raise AttributeError(f"{parent._get_name()} has no attribute `{name}`")
+        if hasattr(parent, name) and not isinstance(getattr(parent, name), Module):
+            raise AttributeError(f"`{name}` is not an nn.Module")
+        setattr(parent, name, module)
 
     def get_parameter(self, target: str) -> Parameter:
         """Return the parameter at a dotted path."""
@@ -271,9 +293,9 @@ class Module:
 
     # ---- conversion and modes -----------------------------------------------------------------
 
-    def _apply(self, fn: Callable[[Tensor], Tensor]) -> Self:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Convert all tensors in place: parameters stay the same objects for their optimizers."""
-        for child in self.children():
+        for child in self.children() if recurse else ():
             child._apply(fn)
         with torch.no_grad():
             for param in self.parameters(recurse=False):
@@ -297,6 +319,17 @@ class Module:
 
     def _cast(self, dtype: torch.dtype) -> Self:
         return self._apply(lambda t: t.to(dtype) if t.is_floating_point() else t)
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
+        """Return the module with uninitialised tensors of the same shapes on `device`."""
+        return self._apply(lambda t: torch.empty_like(t, device=device), recurse)
+
+    def share_memory(self) -> Self:
+        """Return the module: processes forked from this one have copies of its tensors."""
+        return self
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: there is nothing to compile."""
 
     def type(self, dst_type: torch.dtype) -> Self:
         """Return the module with all its tensors in `dst_type`, integers too."""
@@ -353,36 +386,6 @@ class Module:
             elif param.grad is not None:
                 param.grad.detach().zero_()
 
-    # ---- hooks --------------------------------------------------------------------------------
-
-    def _add_hook(self, hook: Hook, prepend: bool) -> Removable:
-        return hooks.add(self._hooks, hook, prepend)
-
-    def register_forward_pre_hook(
-        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
-    ) -> Removable:
-        """Call `hook(module, args)` before forward; what it returns, if any, are the new args."""
-        return self._add_hook(Hook("forward_pre", hook, with_kwargs), prepend)
-
-    def register_forward_hook(
-        self,
-        hook: Callable,
-        *,
-        prepend: bool = False,
-        with_kwargs: bool = False,
-        always_call: bool = False,
-    ) -> Removable:
-        """Call `hook(module, args, output)` after forward; its result replaces the output."""
-        return self._add_hook(Hook("forward", hook, with_kwargs, always_call), prepend)
-
-    def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> Removable:
-        """Call `hook(module, grad_output)` when the gradients of the outputs are known."""
-        return self._add_hook(Hook("backward_pre", hook), prepend)
-
-    def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> Removable:
-        """Call `hook(module, grad_input, grad_output)`; its result replaces grad_input."""
-        return self._add_hook(Hook("backward", hook), prepend)
-
     # ---- state_dict ---------------------------------------------------------------------------
 
     def state_dict(
@@ -402,6 +405,18 @@ class Module:
         Raises: RuntimeError that lists every missing, unexpected or misshapen entry.
         """
         return _state_dict.load(self, state_dict, strict, assign)
+
+    def get_extra_state(self) -> Any:
+        """Return more state for `state_dict`, where a subclass has some."""
+        raise RuntimeError(
+            "Reached a code path in Module.get_extra_state() that should never be called."
+        )
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take what `get_extra_state` returned, where a subclass has it."""
+        raise RuntimeError(
+            "Reached a code path in Module.set_extra_state() that should never be called."
+        )
 
     def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
         _state_dict.save_own(self, destination, prefix, keep_vars)

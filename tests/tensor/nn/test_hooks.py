@@ -138,3 +138,70 @@ def test_a_module_without_hooks_calls_forward_alone():
     handle = module.register_forward_hook(lambda *_: None)
     handle.remove()
     assert not module._hooks
+
+
+# ---- hooks of all modules, of registration and of state_dict ------------------------------------
+
+
+def test_hooks_of_all_modules_run_until_they_are_removed():
+    from elastic.tensor.nn.modules.module import (
+        register_module_forward_hook,
+        register_module_forward_pre_hook,
+        register_module_full_backward_hook,
+    )
+
+    seen = []
+    handles = [
+        register_module_forward_pre_hook(lambda m, args: seen.append("before")),
+        register_module_forward_hook(lambda m, args, out: seen.append("after")),
+        register_module_full_backward_hook(lambda m, given, out: seen.append("backward")),
+    ]
+    layer = nn.Linear(2, 2)
+    layer(torch.ones(1, 2)).sum().backward()
+    for handle in handles:
+        handle.remove()
+    layer(torch.ones(1, 2)).sum().backward()
+    assert seen == ["before", "after", "backward"]
+
+
+def test_a_hook_of_registration_may_replace_what_is_registered():
+    from elastic.tensor.nn.modules.module import register_module_parameter_registration_hook
+
+    handle = register_module_parameter_registration_hook(
+        lambda module, name, value: nn.Parameter(value.detach() * 0) if name == "bias" else None
+    )
+    layer = nn.Module()
+    layer.bias = nn.Parameter(torch.ones(2))
+    layer.weight = nn.Parameter(torch.ones(2))
+    handle.remove()
+    assert layer.bias.tolist() == [0.0, 0.0]
+    assert layer.weight.tolist() == [1.0, 1.0]
+
+
+def test_an_old_backward_hook_sees_the_gradients_of_the_last_node():
+    layer = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
+    seen = []
+    layer.register_backward_hook(lambda module, given, out: seen.append((len(given), len(out))))
+    layer(torch.ones(1, 2)).sum().backward()
+    assert seen == [(1, 1)]
+    with pytest.raises(RuntimeError, match="Cannot use both regular backward hooks"):
+        layer.register_full_backward_hook(lambda module, given, out: None)
+
+
+def test_hooks_of_state_dict_run_in_order_and_may_change_it():
+    layer = nn.Linear(1, 1)
+    seen = []
+    layer.register_state_dict_pre_hook(lambda m, prefix, keep: seen.append("save_pre"))
+    layer.register_state_dict_post_hook(lambda m, state, prefix, meta: state.pop(prefix + "bias"))
+    layer._register_state_dict_hook(lambda m, state, prefix, meta: {"own": 1, **state})
+    layer.register_load_state_dict_pre_hook(
+        lambda m, state, prefix, *rest: state.setdefault(prefix + "bias", torch.ones(1))
+    )
+    layer.register_load_state_dict_post_hook(lambda m, keys: seen.append("load_post"))
+    with pytest.raises(RuntimeError, match="post-hook must return None"):
+        layer.state_dict()
+    layer._state_hooks.pop(next(k for k, h in layer._state_hooks.items() if h.kind == "save_post"))
+    assert list(layer.state_dict()) == ["own", "weight", "bias"]
+    layer.load_state_dict({"weight": torch.zeros(1, 1)})
+    assert layer.bias.item() == 1.0
+    assert seen == ["save_pre", "save_pre", "load_post"]
