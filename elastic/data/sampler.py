@@ -7,7 +7,6 @@ from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import elastic.tensor as torch
-from elastic.errors import DataError
 
 __all__ = [
     "BatchSampler",
@@ -46,6 +45,9 @@ class RandomSampler(Sampler[int]):
     """A new permutation each time, or draws with replacement.
 
     Without a `generator`, each pass draws a seed from the global one and permutes under that.
+
+    Raises:
+        TypeError, ValueError: `replacement` is no truth value, `num_samples` no positive integer.
     """
 
     def __init__(
@@ -59,7 +61,12 @@ class RandomSampler(Sampler[int]):
         self.replacement = replacement
         self.generator = generator
         self._num_samples = num_samples
-        _check_count("RandomSampler", self.num_samples)
+        if not isinstance(replacement, bool):
+            raise TypeError(
+                f"replacement should be a boolean value, but got replacement={replacement}"
+            )
+        if not isinstance(self.num_samples, int) or self.num_samples <= 0:
+            raise ValueError(_no_count("num_samples", self.num_samples))
 
     @property
     def num_samples(self) -> int:
@@ -99,7 +106,11 @@ class SubsetRandomSampler(Sampler[int]):
 
 
 class WeightedRandomSampler(Sampler[int]):
-    """`num_samples` indices, drawn with probabilities in proportion to `weights`."""
+    """`num_samples` indices, drawn with probabilities in proportion to `weights`.
+
+    Raises:
+        ValueError: weights that are no list, or another argument of the wrong kind.
+    """
 
     def __init__(
         self,
@@ -108,11 +119,14 @@ class WeightedRandomSampler(Sampler[int]):
         replacement: bool = True,
         generator: Any = None,
     ):
-        _check_count("WeightedRandomSampler", num_samples)
+        _check_count("num_samples", num_samples)
+        _check_truth("replacement", replacement)
         self.weights = torch.as_tensor(weights, dtype=torch.float64)
         if self.weights.dim() != 1:
-            shape = tuple(self.weights.shape)
-            raise DataError(f"WeightedRandomSampler expects a 1-d list of weights, got {shape}")
+            raise ValueError(
+                "weights should be a 1d sequence but given "
+                f"weights have shape {tuple(self.weights.shape)}"
+            )
         self.num_samples = num_samples
         self.replacement = replacement
         self.generator = generator
@@ -128,10 +142,15 @@ class WeightedRandomSampler(Sampler[int]):
 
 
 class BatchSampler(Sampler[list[int]]):
-    """Lists of `batch_size` indices of another sampler; the last may be shorter or dropped."""
+    """Lists of `batch_size` indices of another sampler; the last may be shorter or dropped.
+
+    Raises:
+        ValueError: `batch_size` is no positive integer, or `drop_last` no truth value.
+    """
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool):
-        _check_count("BatchSampler", batch_size, name="batch_size")
+        _check_count("batch_size", batch_size)
+        _check_truth("drop_last", drop_last)
         self.sampler = sampler
         self.batch_size = batch_size
         self.drop_last = drop_last
@@ -153,6 +172,15 @@ def _seeded_from_global() -> Any:
     return generator
 
 
-def _check_count(who: str, count: Any, name: str = "num_samples") -> None:
+def _check_count(name: str, count: Any) -> None:
     if type(count) is not int or count < 1:
-        raise DataError(f"{who} expects {name} to be a positive integer, got {name}={count!r}")
+        raise ValueError(_no_count(name, count))
+
+
+def _no_count(name: str, count: Any) -> str:
+    return f"{name} should be a positive integer value, but got {name}={count}"
+
+
+def _check_truth(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} should be a boolean value, but got {name}={value}")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, namedtuple
+from collections import OrderedDict, UserList, namedtuple
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
 import pytest
 
 import elastic.tensor as torch
-from elastic.data import default_collate
+from elastic.data import default_collate, default_convert
+from elastic.data.collate import collate, default_collate_fn_map
 
 Pair = namedtuple("Pair", "x y")
 
@@ -59,9 +61,15 @@ def test_dicts_and_named_tuples_keep_their_class():
 
 
 def test_a_mapping_that_cannot_be_made_again_becomes_a_dict():
-    class Fixed(dict):
-        def __init__(self):
-            super().__init__(x=1)
+    class Fixed(Mapping):
+        def __getitem__(self, key):
+            return {"x": 1}[key]
+
+        def __iter__(self):
+            return iter("x")
+
+        def __len__(self):
+            return 1
 
     batch = default_collate([Fixed(), Fixed()])
     assert type(batch) is dict
@@ -74,7 +82,54 @@ def test_members_of_different_number_are_refused():
         default_collate([(1, 2), (1,)])
 
 
-@pytest.mark.parametrize("sample", [object(), None, np.array(["text"]), np.array([None])])
-def test_what_cannot_be_collated_is_refused(sample):
-    with pytest.raises(TypeError, match="numbers, dicts or lists; found <class"):
+@pytest.mark.parametrize(
+    ("sample", "found"),
+    [
+        (object(), "<class 'object'>"),
+        (None, "<class 'NoneType'>"),
+        (np.array(["text"]), "<U4"),
+        (np.array([None]), "object"),
+    ],
+)
+def test_what_cannot_be_collated_is_refused(sample, found):
+    with pytest.raises(TypeError, match=f"numbers, dicts or lists; found {found}$"):
         default_collate([sample, sample])
+
+
+def test_a_copied_container_keeps_its_attributes():
+    class Named(dict):
+        pass
+
+    named, listed = Named(x=1), UserList([1, 2])
+    named.name = listed.name = "kept"
+    for sample in (named, listed):
+        batch = default_collate([sample, sample])
+        assert type(batch) is type(sample)
+        assert batch.name == "kept"
+    assert (named["x"], listed[0]) == (1, 1)
+
+
+def test_a_type_may_have_a_function_of_its_own(monkeypatch):
+    def joined(batch, *, collate_fn_map):
+        return "".join(batch)
+
+    assert collate([("a", 1), ("b", 2)], collate_fn_map={str: joined, int: max_of}) == ["ab", 2]
+    with pytest.raises(TypeError, match="found <class 'int'>"):
+        collate([1, 2])
+    monkeypatch.setitem(default_collate_fn_map, str, joined)
+    assert default_collate(["a", "b"]) == "ab"
+
+
+def max_of(batch, *, collate_fn_map):
+    return max(batch)
+
+
+def test_converting_leaves_structure_and_texts():
+    pair = default_convert(Pair(np.array([1, 2]), "text"))
+    assert (type(pair), pair.x.tolist(), pair.y) == (Pair, [1, 2], "text")
+    converted = default_convert({"a": (np.float32(1), b"b"), "c": [np.array(["d"]), 5]})
+    assert converted["a"][0].dtype == torch.float32
+    assert converted["a"][1] == b"b"
+    assert type(converted["c"][0]) is np.ndarray
+    assert converted["c"][1] == 5
+    assert default_convert(range(2)) == [0, 1]

@@ -14,7 +14,6 @@ from elastic.data import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
-from elastic.errors import DataError
 
 
 class Twister:
@@ -109,23 +108,31 @@ def test_a_weighted_sampler_without_replacement_takes_each_once():
     assert sorted(WeightedRandomSampler([1.0, 2.0, 3.0], 3, replacement=False)) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("count", [0, -1, 1.5, True, None])
-def test_a_number_of_samples_is_a_positive_integer(count):
-    with pytest.raises(DataError, match="num_samples to be a positive integer"):
-        WeightedRandomSampler([1.0], count)
-    if count is not None:
-        with pytest.raises(DataError, match="num_samples to be a positive integer"):
-            RandomSampler(range(3), num_samples=count)
+@pytest.mark.parametrize("count", [0, -1, 1.5])
+@pytest.mark.parametrize("make", [WeightedRandomSampler, lambda w, n: RandomSampler(w, True, n)])
+def test_a_number_of_samples_is_a_positive_integer(make, count):
+    text = f"num_samples should be a positive integer value, but got num_samples={count}"
+    with pytest.raises(ValueError, match=text):
+        make([1.0], count)
 
 
 def test_an_empty_dataset_has_no_random_order():
-    with pytest.raises(DataError, match="num_samples=0"):
+    with pytest.raises(ValueError, match="num_samples=0"):
         RandomSampler([])
 
 
 def test_weights_are_a_list():
-    with pytest.raises(DataError, match=r"1-d list of weights, got \(1, 2\)"):
+    with pytest.raises(ValueError, match=r"weights should be a 1d sequence .* shape \(1, 2\)"):
         WeightedRandomSampler([[1.0, 2.0]], 3)
+
+
+def test_switches_are_truth_values():
+    with pytest.raises(TypeError, match="boolean value, but got replacement=1"):
+        RandomSampler("ab", replacement=1)
+    with pytest.raises(ValueError, match="boolean value, but got replacement=1"):
+        WeightedRandomSampler([1.0], 1, replacement=1)
+    with pytest.raises(ValueError, match="boolean value, but got drop_last=0"):
+        BatchSampler("ab", 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +152,7 @@ def test_a_batch_sampler_groups(n, drop_last, batches):
 
 
 def test_a_batch_has_a_size():
-    with pytest.raises(DataError, match="batch_size=0"):
+    with pytest.raises(ValueError, match="batch_size=0"):
         BatchSampler(SequentialSampler("abc"), 0, False)
 
 

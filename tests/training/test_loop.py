@@ -442,7 +442,7 @@ def test_other_orders_of_the_data_are_the_users_error(crew):
 
     options = [job(), job()]
     for shift, each in enumerate(options):
-        each.loader.sampler, each.loader._has_own_order = Drawing(shift), False
+        vars(each.loader).update(sampler=Drawing(shift), _has_own_order=False)
     workers = crew.train(*options)
     for worker in workers:
         assert "rank 1 has drawn another in step 1" in str(worker.actor.error) or (

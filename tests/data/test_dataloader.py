@@ -9,12 +9,13 @@ import elastic.tensor as torch
 from elastic.data import (
     DataLoader,
     Dataset,
+    DistributedSampler,
     IterableDataset,
     Subset,
     TensorDataset,
     WeightedRandomSampler,
 )
-from elastic.data.loader import Cursor
+from elastic.data.dealing import Cursor
 from elastic.errors import DataError
 
 
@@ -106,27 +107,39 @@ def test_a_stream_is_refused_by_name():
     """D1: IterableDatasets are refused by name."""
 
     class Lines(IterableDataset):
-        pass
+        def __iter__(self):
+            return iter("ab")
 
-    with pytest.raises(DataError, match="the IterableDataset Lines: whether each sample"):
-        DataLoader(Lines())
+    with pytest.raises(DataError, match="got the IterableDataset Lines: whether each sample"):
+        DataLoader(Lines()).check_elastic()
+    with pytest.raises(DataError, match="evaluate expects samples by index"):
+        DataLoader(Lines()).batch_indices()
+    with pytest.raises(DataError, match="got one with an IterableDataset"):
+        DataLoader(Lines(), seed=0)
 
 
 @pytest.mark.parametrize("dataset", [iter([1]), {1, 2}, 7])
-def test_a_dataset_has_items_and_a_length(dataset):
+def test_training_needs_a_dataset_with_items_and_a_length(dataset):
     with pytest.raises(DataError, match="expects a dataset with __getitem__ and __len__, got"):
-        DataLoader(dataset)
+        DataLoader(dataset).check_elastic()
 
 
-@pytest.mark.parametrize("batch_size", [0, -1, 2.0, None, True])
-def test_a_batch_size_is_a_positive_integer(batch_size):
-    with pytest.raises(DataError, match="batch_size of at least 1, got"):
-        DataLoader(range(4), batch_size=batch_size)
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"batch_sampler": [[0, 1]]}, "got a loader with a batch_sampler; give batch_size"),
+        ({"batch_size": None}, "got a loader with batch_size=None; give batch_size"),
+        ({"sampler": DistributedSampler(range(4), 2, 0)}, "got a DistributedSampler"),
+    ],
+)
+def test_training_deals_batches_itself(options, found):
+    with pytest.raises(DataError, match=found):
+        DataLoader(range(4), **options).check_elastic()
 
 
-def test_sampler_and_shuffle_exclude_each_other():
-    with pytest.raises(DataError, match="mutually exclusive with shuffle"):
-        DataLoader(range(4), sampler=[0], shuffle=True)
+def test_a_seed_orders_no_given_batches():
+    with pytest.raises(DataError, match="got one with a batch_sampler; leave it out"):
+        DataLoader(range(4), batch_sampler=[[0, 1]], seed=0)
 
 
 def test_training_refuses_micro_batches_that_do_not_divide():

@@ -1,13 +1,12 @@
-"""The loader: PyTorch's when iterated over, exactly-once when `elastic.train` consumes it.
+"""What `elastic.train` asks of a loader: which samples make a micro-batch of a step of an epoch.
 
-Plain iteration knows batches. The elastic side is asked for a leaf (micro-batch) of a step of an
-epoch, by any worker, in any order and as often as needed; only `advance` moves the cursor. Nothing
-in it depends on how many workers there are (PROTOCOL D1, D2, S6).
+Any worker may ask for any leaf (micro-batch), in any order and as often as needed; only `advance`
+moves the cursor. Nothing here depends on how many workers there are (PROTOCOL D1, D2, S6).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +14,15 @@ import numpy as np
 
 import elastic.tensor as torch
 from elastic.data import sampling
-from elastic.data.collate import default_collate
-from elastic.data.dataset import IterableDataset, Subset, TensorDataset
+from elastic.data.collate import stacks_rows
+from elastic.data.dataset import IterableDataset
+from elastic.data.distributed import DistributedSampler
 from elastic.data.drawing import draw_under
-from elastic.data.sampler import BatchSampler, RandomSampler, SequentialSampler
+from elastic.data.fetching import rows
+from elastic.data.sampler import BatchSampler
 from elastic.errors import DataError
 
-__all__ = ["Cursor", "DataLoader"]
+__all__ = ["Cursor", "Dealing"]
 
 
 @dataclass(frozen=True)
@@ -32,73 +33,22 @@ class Cursor:
     step: int = 0
 
 
-class DataLoader:
-    """Batches of a dataset.
+class Dealing:
+    """The side of a DataLoader that training and evaluation see."""
 
-    Args:
-        dataset: samples by index, with a length.
-        batch_size: samples a step, over all workers together.
-        shuffle: a new order each epoch.
-        sampler: another order: an iterable of indices with a length.
-        micro_batches: into how many equal parts training divides a batch; more workers than this
-            have nothing to compute.
-        seed: the order of an epoch is a function of (seed, epoch). Without it, the order is
-            PyTorch's, from the global generator, and training draws a seed once.
-        drop_last: leave out a last batch that is smaller.
-        collate_fn: makes a batch of a list of samples.
-        generator: draws the order instead of the global generator, without a seed.
-
-    Raises:
-        DataError: an IterableDataset, or arguments that contradict each other.
-    """
-
-    def __init__(
-        self,
-        dataset: Any,
-        batch_size: int = 1,
-        shuffle: bool | None = None,
-        sampler: Iterable[int] | None = None,
-        *,
-        micro_batches: int = 8,
-        seed: int | None = None,
-        drop_last: bool = False,
-        collate_fn: Callable[[list[Any]], Any] | None = None,
-        generator: Any = None,
-    ):
-        _check_arguments(dataset, batch_size, shuffle, sampler)
-        self.dataset = dataset
-        self.batch_size = batch_size
-        self.micro_batches = micro_batches
-        self.seed = seed
-        self.drop_last = drop_last
-        self.collate_fn = collate_fn or default_collate
-        self.generator = generator
-        self._has_own_order = sampler is None
-        self._shuffles = bool(shuffle)
-        self.sampler = self._default_sampler() if sampler is None else sampler
-        self.cursor = Cursor()
-        self._passes = 0
-        self._drawn: tuple[int | None, int, np.ndarray] | None = None
-
-    def _default_sampler(self) -> Iterable[int]:
-        if self._shuffles:
-            return RandomSampler(self.dataset, generator=self.generator)
-        return SequentialSampler(self.dataset)
-
-    # -- plain iteration -----------------------------------------------------------------------
-
-    def __len__(self) -> int:
-        return self.steps_per_epoch
-
-    def __iter__(self) -> Iterator[Any]:
-        if self.seed is None:
-            # PyTorch draws a seed for its worker processes first, also without any.
-            torch.empty((), dtype=torch.int64).random_(generator=self.generator)
-            order: Iterable[int] = self.sampler
-        else:
-            order = self.draw(self._passes).tolist()
-            self._passes += 1
-        return map(self.collate, BatchSampler(order, self.batch_size, self.drop_last))
+    dataset: Any
+    sampler: Iterable[Any]
+    batch_size: Any
+    drop_last: bool
+    collate_fn: Callable[[Any], Any]
+    generator: Any
+    micro_batches: int
+    seed: int | None
+    cursor: Cursor
+    _batches_are_given: bool
+    _has_own_order: bool
+    _shuffles: bool
+    _drawn: tuple[int | None, int, np.ndarray] | None
 
     def collate(self, indices: Sequence[int]) -> Any:
         """Return the batch of the samples at `indices`."""
@@ -109,14 +59,38 @@ class DataLoader:
 
         A shuffled loader is visited in the order of its dataset, since a mean has no order.
         """
+        self._check_indexed("evaluate")
         n = len(self.dataset)
         order = range(n) if self._has_own_order else self._draw_from_sampler(0).tolist()
         return [tuple(b) for b in BatchSampler(order, self.batch_size, self.drop_last)]
+
+    def _check_indexed(self, who: str) -> None:
+        name = type(self.dataset).__name__
+        if isinstance(self.dataset, IterableDataset):
+            raise DataError(
+                f"{who} expects samples by index, got the IterableDataset {name}: whether each "
+                "sample was seen once could not be known; use a Dataset with __getitem__ and "
+                "__len__"
+            )
+        if not hasattr(self.dataset, "__getitem__") or not hasattr(self.dataset, "__len__"):
+            raise DataError(f"{who} expects a dataset with __getitem__ and __len__, got {name}")
+        if self._batches_are_given or self.batch_size is None:
+            raise DataError(
+                f"{who} makes the batches itself, got a loader with "
+                f"{'a batch_sampler' if self._batches_are_given else 'batch_size=None'}; "
+                "give batch_size, and a sampler for another order"
+            )
+        if isinstance(self.sampler, DistributedSampler):
+            raise DataError(
+                f"{who} deals each batch to all workers itself, got a DistributedSampler, with "
+                "which each would see a part of a part; leave it out"
+            )
 
     # -- the plan of an epoch --------------------------------------------------------------------
 
     def check_elastic(self) -> None:
         """Raise DataError if this loader cannot be trained on exactly once, with the cure."""
+        self._check_indexed("training")
         sampling.micro_batch_size(self.batch_size, self.micro_batches)
         if not hasattr(self.sampler, "__len__"):
             raise DataError(
@@ -209,8 +183,8 @@ class DataLoader:
         `seed_sample(i)` is called before the i-th sample is fetched, so that random augmentation
         follows the sample and not the worker.
         """
-        tensors = _rows(self.dataset, indices)
-        if tensors is not None and self.collate_fn is default_collate:
+        tensors = rows(self.dataset, indices) if stacks_rows(self.collate_fn) else None
+        if tensors is not None:
             return tensors, tuple(indices)
         fetched, samples = [], []
         for offset, index in enumerate(indices):
@@ -261,32 +235,3 @@ class DataLoader:
                 )
         self.seed = state["seed"]
         self.cursor = Cursor(state["epoch"], state["step"])
-
-
-def _check_arguments(dataset: Any, batch_size: Any, shuffle: Any, sampler: Any) -> None:
-    if isinstance(dataset, IterableDataset):
-        raise DataError(
-            f"DataLoader expects samples by index, got the IterableDataset "
-            f"{type(dataset).__name__}: whether each sample was trained on once could not be "
-            "known; use a Dataset with __getitem__ and __len__"
-        )
-    if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
-        raise DataError(
-            "DataLoader expects a dataset with __getitem__ and __len__, got "
-            f"{type(dataset).__name__}"
-        )
-    if type(batch_size) is not int or batch_size < 1:
-        raise DataError(f"DataLoader expects a batch_size of at least 1, got {batch_size!r}")
-    if sampler is not None and shuffle:
-        raise DataError("sampler option is mutually exclusive with shuffle; leave one out")
-
-
-def _rows(dataset: Any, indices: Sequence[int]) -> list[Any] | None:
-    """Return the rows of a TensorDataset, or a part of one, in one call a tensor."""
-    while type(dataset) is Subset:
-        indices = [dataset.indices[i] for i in indices]
-        dataset = dataset.dataset
-    if type(dataset) is not TensorDataset:
-        return None
-    rows = torch.from_numpy(np.array(indices, np.int64))
-    return [tensor[rows] for tensor in dataset.tensors]
