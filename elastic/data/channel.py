@@ -14,6 +14,7 @@ import os
 import pickle
 import socket
 import weakref
+from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -31,6 +32,7 @@ __all__ = ["Channel", "share_through", "shared_empty"]
 _LARGE = 16 << 10  # bytes: smaller arrays travel within the message
 _MOST = 64 << 10  # bytes of a message; what does not fit goes into a block, too
 _MOST_DESCRIPTORS = 250  # Linux takes 253 with one message
+_ROOM_FOR_DESCRIPTORS = socket.CMSG_SPACE(array("i").itemsize * (_MOST_DESCRIPTORS + 1))
 _WHOLE, _BY_BLOCK = b"\1", b"\0"  # where the body of a message is
 
 
@@ -149,7 +151,9 @@ class Channel:
             self._unsent.popleft()
 
     def _put(self, message: bytes, descriptors: list[int], flags: int) -> None:
-        socket.send_fds(self._socket, [message], descriptors, flags | socket.MSG_NOSIGNAL)
+        # socket.send_fds and recv_fds of Python 3.11 forget the flags.
+        passed = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))
+        self._socket.sendmsg([message], [passed] if descriptors else [], flags)
         for descriptor in descriptors:
             os.close(descriptor)
 
@@ -194,8 +198,8 @@ class Channel:
         """
         flags = 0 if wait else socket.MSG_DONTWAIT
         try:
-            message, descriptors, marks, _ = socket.recv_fds(
-                self._socket, _MOST + 1, _MOST_DESCRIPTORS + 1, flags
+            message, passed, marks, _ = self._socket.recvmsg(
+                _MOST + 1, _ROOM_FOR_DESCRIPTORS, flags
             )
         except ConnectionError:
             raise EOFError from None
@@ -206,7 +210,8 @@ class Channel:
                 "Too many open files. Communication with the workers is no longer possible. "
                 "Please increase the limit using `ulimit -n` in the shell"
             )
-        return self._unpacked(message, descriptors)
+        descriptors = array("i", b"".join(data for _, _, data in passed))
+        return self._unpacked(message, descriptors.tolist())
 
     def _unpacked(self, message: bytes, descriptors: list[int]) -> Any:
         body = pickle.loads(memoryview(message)[1:])
@@ -256,10 +261,10 @@ class _Pickler(pickle.Pickler):
                 "data, call detach() on the tensor before serializing (e.g., putting it on the "
                 "queue)."
             )
-        array = value._array
-        flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        raw = value._array
+        flat = np.ascontiguousarray(raw).reshape(-1).view(np.uint8)
         bytes_of = pickle.PickleBuffer(flat)  # type: ignore[arg-type]
-        return _tensor, (bytes_of, array.dtype, array.shape, value.requires_grad)
+        return _tensor, (bytes_of, raw.dtype, raw.shape, value.requires_grad)
 
 
 def _tensor(buffer: Any, dtype: Any, shape: tuple[int, ...], requires_grad: bool) -> Any:

@@ -111,7 +111,9 @@ class ParallelPass(Pass):
         self._workers: list[Worker] = []
         super().__init__(loader)
         if not loader.prefetch_factor:
-            raise AssertionError("prefetch_factor must be greater than 0")
+            raise AssertionError(
+                "prefetch_factor must be greater than 0 for MultiProcessingDataLoaderIter"
+            )
         self._ahead = loader.prefetch_factor
         self._in_order = loader.in_order
         self._persistent = loader.persistent_workers

@@ -212,8 +212,9 @@ class Worker:
                 "Python 3.14+ changed the multiprocessing start method in non-Mac POSIX platforms "
                 "to 'forkserver', which requires the worker Process arguments to be picklable. "
                 "You can also try multiprocessing.set_start_method('fork').",
-                stacklevel=6,
+                stacklevel=5,
             )
+            self.channel.close()
             raise
         finally:
             end.close()
