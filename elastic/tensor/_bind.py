@@ -14,7 +14,7 @@ from elastic.tensor import _creation, _indexing, _methods, _random, dtypes, ops
 from elastic.tensor import functions as families
 from elastic.tensor._dispatch import apply
 from elastic.tensor._docs import meanings
-from elastic.tensor._inplace import in_place, is_recorded
+from elastic.tensor._inplace import in_place, is_recorded, reshaping
 from elastic.tensor._publish import FUNCTIONS, IN_PLACE, METHODS
 from elastic.tensor._registry import REGISTRY, is_public
 from elastic.tensor._registry import TENSORS as F
@@ -93,8 +93,8 @@ _RANDOM = _words("""
 
 _OWN = _words("""
     backward contiguous cpu cuda is_contiguous expand_as fill_ item new_tensor numpy register_hook
-    register_post_accumulate_grad_hook reshape_as retain_grad t to tolist type_as view_as where
-    zero_
+    register_post_accumulate_grad_hook reshape_as resize_ resize_as_ retain_grad storage_offset to
+    tolist type_as view_as where zero_
 """)
 
 _UFUNCS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide}
@@ -120,7 +120,7 @@ ALIASES = dict(
         arctan2=atan2 arctanh=atanh broadcast_to=expand clip=clamp concat=cat
         concatenate=cat divide=div fix=trunc ger=outer greater=gt greater_equal=ge less=lt
         less_equal=le moveaxis=movedim multiply=mul negative=neg not_equal=ne subtract=sub
-        swapaxes=transpose swapdims=transpose trapz=trapezoid true_divide=div
+        swapaxes=transpose swapdims=transpose row_stack=vstack trapz=trapezoid true_divide=div
     """)
 )
 
@@ -144,8 +144,9 @@ def _methods_by_name() -> dict[str, Any]:
         table[f"new_{name}"] = _methods.new(getattr(_creation, name))
     table |= {"copy_": _indexing.copy_, "type": _methods.type_}
     table |= {"T": property(_methods.transposed), "mT": property(_methods.turned)}
-    table |= {"H": property(_methods.conjugate_transposed), "mH": property(_methods.adjoint)}
     table |= {"real": property(FUNCTIONS["real"]), "imag": property(FUNCTIONS["imag"])}
+    table |= {"H": property(_methods.adjoint), "mH": property(_methods.adjoints)}
+    table |= {f"{name}_": reshaping(name) for name in ("squeeze", "unsqueeze", "t", "transpose")}
     for ending in ("", "_"):
         pairs = [(f"{alias}{ending}", f"{name}{ending}") for alias, name in ALIASES.items()]
         table |= {alias: table[name] for alias, name in pairs if name in table}

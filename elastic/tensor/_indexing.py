@@ -27,8 +27,20 @@ def getitem(self: Tensor, index: Any) -> Tensor:
         _check_int(index, self._array.shape[0], 0)
         return TENSORS.select(self, 0, index)
     basic, arrays = parted(self._array.shape, index)
-    x = self if basic is None else TENSORS._slice(self, basic)
+    x = self if basic is None else _viewed(self, basic)
     return x if arrays is None else _picked(x, arrays)
+
+
+def _viewed(self: Tensor, basic: tuple) -> Tensor:
+    """The view at a basic index, by the op that PyTorch names for its last step."""
+    for item in reversed(basic):
+        if item is None:
+            return TENSORS._slice_unsqueeze(self, basic)
+        if item.__class__ is int:
+            return TENSORS._slice_select(self, basic)
+        if item is not ... and item != _ALL:
+            return TENSORS._slice(self, basic)
+    return TENSORS._alias(self)
 
 
 def _picked(x: Tensor, arrays: tuple) -> Tensor:

@@ -142,6 +142,8 @@ def check_history(self: Tensor) -> None:
         raise RuntimeError(
             "a view of a leaf Variable that requires grad is being used in an in-place operation."
         )
+    if any(step.traits.part for step, _ in view.path):
+        raise RuntimeError(_part_error(*view.path[-1]))
     if not view.tracked:
         raise RuntimeError(
             "A view was created in no_grad mode and is being modified inplace with grad mode "
@@ -150,6 +152,34 @@ def check_history(self: Tensor) -> None:
             "the no_grad block (if you don't want the inplace to be tracked) or both outside (if "
             "you want the inplace to be tracked)."
         )
+
+
+def _part_error(step: Any, args: tuple) -> str:
+    return (
+        f"Output {args[-1] if step.traits.part else 0} of {step.title.removesuffix('Backward0')} "
+        "is a view and is being modified inplace. This view is the output of a function that "
+        "returns multiple views. Such functions do not allow the output views to be modified "
+        "inplace. You should replace the inplace operation by an out-of-place one."
+    )
+
+
+def reshaping(name: str) -> Callable:
+    """The method `x.name_(...)` of a view op: the tensor itself becomes the view."""
+    op = REGISTRY[name]
+
+    def call(self: Tensor, *args: Any, **named: Any) -> Tensor:
+        if is_recorded(self, ()):
+            check_history(self)
+        turned = op.call(self, *args, **named)
+        self._array, self._node = turned._array, turned._node
+        self._requires_grad = turned._requires_grad
+        if self._view is not None:
+            self._view = turned._view
+        self._cell[0] += 1
+        return self
+
+    call.__name__ = call.__qualname__ = name + "_"
+    return call
 
 
 def rebase(self: Tensor, node: Any) -> None:
@@ -182,7 +212,7 @@ def _through(F: Any, x: Any, path: tuple) -> Any:
 
 
 def _view_scatter(xp: Any, x: Any, y: Any, path: tuple) -> Any:
-    out = x.copy()
+    out = xp.array(x, order="K")  # as `x` lies: a step may go by strides
     region = out
     for step, args in path:
         region = step.forward(xp, region, *args)

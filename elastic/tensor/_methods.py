@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,6 +19,7 @@ from elastic.tensor._registry import REGISTRY
 from elastic.tensor._registry import TENSORS as F
 from elastic.tensor._tensor import Tensor, requires, wrap
 from elastic.tensor._types import contiguous_format, device
+from elastic.tensor.functions.shape import conjugate_transpose
 
 # Out of the tensor
 
@@ -158,38 +160,65 @@ def transposed(self: Tensor) -> Tensor:
     return F.permute(self, tuple(range(self._array.ndim))[::-1])
 
 
-def conjugate_transposed(self: Tensor) -> Tensor:
-    """The conjugate transpose of a matrix. Raises: RuntimeError for other dimensions."""
-    if self._array.ndim not in (0, 2):
-        raise RuntimeError(
-            "tensor.H is only supported on matrices (2-D tensors). Got "
-            f"{self._array.ndim}-D tensor. For batches of matrices, consider using tensor.mH"
-        )
-    return adjoint(self) if self._array.ndim else self
-
-
-def adjoint(self: Tensor) -> Tensor:
-    """The conjugates with the last two dimensions exchanged."""
-    if self._array.ndim == 1:
-        raise RuntimeError(
-            "tensor.adjoint() is only supported on matrices or batches of matrices. Got 1-D tensor."
-        )
-    turned_ = F.transpose(self, -2, -1) if self._array.ndim else self
-    return turned_.conj()
-
-
 def turned(self: Tensor) -> Tensor:
-    """A view with the last two dimensions exchanged."""
+    """A view with the last two dimensions exchanged. Raises: RuntimeError without two."""
+    if self._array.ndim < 2:
+        raise RuntimeError(
+            "tensor.mT is only supported on matrices or batches of matrices. Got "
+            f"{self._array.ndim}-D tensor."
+        )
     return F.transpose(self, -2, -1)
 
 
-def t(self: Tensor) -> Tensor:
-    """The transpose of a matrix, as a view."""
-    if self._array.ndim > 2:
+def adjoint(self: Tensor) -> Tensor:
+    """The conjugate transpose of a matrix. Raises: RuntimeError for anything but matrices."""
+    ndim = self._array.ndim
+    if not ndim:
+        return self
+    if ndim != 2:
+        more = " For batches of matrices, consider using tensor.mH" if ndim > 2 else ""
         raise RuntimeError(
-            f"t() expects a tensor with <= 2 dimensions, but self is {self._array.ndim}D"
+            f"tensor.H is only supported on matrices (2-D tensors). Got {ndim}-D tensor.{more}"
         )
-    return F.t(self)
+    return conjugate_transpose("tensor.H is", self)
+
+
+def adjoints(self: Tensor) -> Tensor:
+    """The conjugate transposes of matrices."""
+    return conjugate_transpose("tensor.mH is", self)
+
+
+def storage_offset(self: Tensor) -> int:
+    """How many elements lie before its first one in its storage."""
+    array = self._array
+    memory = backend.bytes_of(backend.owner_of(array))
+    return (backend.address(array) - backend.address(memory)) // array.itemsize
+
+
+def resize_(self: Tensor, *size: Any, memory_format: Any = None) -> Tensor:
+    """Itself in another size, on the elements that follow its first one in memory.
+
+    Where these are too few the memory is replaced by more, whose new elements are arbitrary.
+    """
+    if requires(self):
+        raise RuntimeError("cannot resize variables that require grad")
+    shape = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
+    array, start = self._array, storage_offset(self)
+    memory = backend.bytes_of(backend.owner_of(array))
+    elements = memory[: memory.size // array.itemsize * array.itemsize].view(array.dtype)[start:]
+    count = math.prod(shape)
+    if count > elements.size:
+        grown = backend.xp_of(array).empty(count, array.dtype)
+        grown[: elements.size] = elements
+        elements = grown
+    self._array = elements[:count].reshape(shape)
+    self._cell[0] += 1
+    return self
+
+
+def resize_as_(self: Tensor, other: Tensor, *, memory_format: Any = None) -> Tensor:
+    """Itself in the size of `other`."""
+    return resize_(self, tuple(other._array.shape))
 
 
 def iterate(self: Tensor) -> Iterator[Tensor]:

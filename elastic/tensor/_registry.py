@@ -43,6 +43,7 @@ class Traits:
     to_float: bool = False  # integers become the default float
     wide: bool = True  # halves are computed in float32 and rounded once
     view: bool = False  # the result shares memory with the first input
+    part: bool = False  # ... and is one of several, the last argument says which
     packs: bool = False  # f(x, 1, 2) means f(x, (1, 2))
     variadic: bool = False  # the first parameter is a list of tensors
     title: str | None = None  # the name of grad_fn in PyTorch, where it is not the op's own

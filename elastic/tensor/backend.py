@@ -94,6 +94,13 @@ def strided(memory: Any, dtype: np.dtype, offset: int, shape: tuple, strides: tu
     return xp_of(memory).ndarray(shape, dtype, memory.data + offset, strides)
 
 
+def read_only(array: Any) -> Any:
+    """`array`, which numpy now refuses to write into; cupy knows no such refusal."""
+    if isinstance(array, np.ndarray):
+        array.flags.writeable = False
+    return array
+
+
 @cache
 def gpu_count() -> int:
     """How many GPUs cupy can use: 0 without cupy, a driver or a device."""

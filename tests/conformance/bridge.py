@@ -57,16 +57,17 @@ def mapped(function: Callable, value: Any) -> Any:
 
 
 def tensor_to_ours(t: torch.Tensor) -> Tensor:
-    """A leaf on a copy of the memory, with the same strides."""
+    """A leaf on a copy of all its memory, at the same place and with the same strides."""
     plain = t.detach().resolve_conj().resolve_neg()
-    # Of dimensions that repeat one element, that element is copied, and repeated again.
-    once = plain[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in plain.stride())]
-    copy = torch.empty_strided(once.size(), plain.stride(), dtype=plain.dtype).copy_(once)
-    copy = copy.expand(plain.size())
-    if copy.dtype is torch.bfloat16:
-        array = copy.view(torch.int16).numpy().view(DTYPES[torch.bfloat16].np)
+    count = plain.untyped_storage().nbytes() // plain.itemsize
+    memory = torch.as_strided(plain, (count,), (1,), 0).clone()
+    if memory.dtype is torch.bfloat16:
+        flat = memory.view(torch.int16).numpy().view(DTYPES[torch.bfloat16].np)
     else:
-        array = copy.numpy()
+        flat = memory.numpy()
+    strides = [s * plain.itemsize for s in plain.stride()]
+    first = flat[plain.storage_offset() :]
+    array = np.lib.stride_tricks.as_strided(first, plain.shape, strides)
     return wrap(array).requires_grad_(t.requires_grad)
 
 

@@ -43,6 +43,9 @@ CALLS: dict[str, Callable] = {
         name: getattr(Tensor, f"{name}_")
         for name in ("cauchy", "exponential", "geometric", "log_normal", "uniform")
     },
+    "slice": lambda x, dim=0, start=None, end=None, step=1: x[
+        (*[slice(None)] * (dim % x.ndim), slice(start, end, step))
+    ],
     "T": lambda x: x.T,
     "H": lambda x: x.H,
     "mT": lambda x: x.mT,

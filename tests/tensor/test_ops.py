@@ -205,6 +205,21 @@ def reduced(
     return out
 
 
+STRIDED = ((2, 3), (5, 2), 1, ((2, 3, 4), (12, 4, 1)))  # sizes, strides, offset; how CUBE lies
+
+
+def strided(x: np.ndarray, size: tuple, stride: tuple, shift: int, origin: tuple) -> np.ndarray:
+    rows, columns = np.ogrid[: size[0], : size[1]]
+    return x.reshape(-1)[shift + rows * stride[0] + columns * stride[1]]
+
+
+def strided_back(
+    g: np.ndarray, size: tuple, stride: tuple, shift: int, origin: tuple
+) -> np.ndarray:
+    places = strided(np.arange(math.prod(origin[0])), size, stride, shift, origin)
+    return np.bincount(places.reshape(-1), g.reshape(-1), math.prod(origin[0])).reshape(origin[0])
+
+
 TABLE = dict(
     # Arithmetic
     add=two(np.add),
@@ -334,11 +349,20 @@ TABLE = dict(
     narrow=calls(lambda x, d, s, n: x.take(range(s, s + n), d), (X, 1, 1, 2), (CUBE, -2, 0, 1)),
     select=calls(lambda x, d, k: x.take(k, d), (X, 1, 2), (CUBE, -1, -2)),
     _slice=calls(lambda x, i: x[i], (X, IN_FIRST), (X, IN_LAST), (X, (0, 1)), (X, (None, ..., 1))),
+    _unbind=calls(lambda x, d, k: x.take(k, d), (X, 1, 2)),
+    _split=calls(lambda x, d, s, n, k: x.take(range(s, s + n), d), (X, 1, 1, 2, 0)),
+    _split_with_sizes=calls(lambda x, d, s, n, k: x.take(range(s, s + n), d), (X, 1, 1, 2, 0)),
+    _slice_select=calls(lambda x, i: x[i], (X, (0, 1)), (X, (..., 1))),
+    _slice_unsqueeze=calls(lambda x, i: x[i], (X, (None, ..., 1))),
+    _as_strided=calls(strided, (CUBE, *STRIDED)),
+    _strided_pick=calls(strided, (CUBE, *STRIDED)),
+    _strided_sum=calls(strided_back, (SQUARE[:2], *STRIDED)),
+    _view_dtype=calls(lambda x, d: x.view(d), (X, np.dtype(np.int64)), (X, np.dtype(np.int32))),
     diagonal=calls(np.diagonal, (SQUARE,), (CUBE, 1, 1, 2), (CUBE, -1, 2, 0)),
     unfold=calls(windows, (CUBE, 2, 2, 1), (CUBE, 1, 2, 2), (numbers(7), 0, 3, 2)),
     # Copies
     _place=calls(placed, (X, (4, 3), (slice(1, 3),)), (ROW, (2, 3), (1,))),
-    diagonal_scatter=calls(on_diagonal, (ROW, (3, 3), 0, 0, 1), (X, (2, 4, 4), 1, 1, 2), (X, (4, 2, 4), -1, 0, 2)),
+    _diagonal_place=calls(on_diagonal, (ROW, (3, 3), 0, 0, 1), (X, (2, 4, 4), 1, 1, 2), (X, (4, 2, 4), -1, 0, 2)),
     _view_scatter=calls(changed(lambda x, y, path: put(x, path[0][1][0], y)), (X, ROW, ((REGISTRY["_slice"], ((1, ...),)),))),
     sum_to_size=calls(lambda x, s: x.sum(tuple(range(x.ndim - len(s)))).sum(0, keepdims=True), (CUBE, (1, 4))),
     cat=calls(np.concatenate, ([X, Y],), ([X, COLUMN], 1), ([X, Y, X], -2)),
@@ -346,7 +370,7 @@ TABLE = dict(
     flip=calls(np.flip, (X, 0), (CUBE, (0, -1))),
     roll=calls(np.roll, (X, 1), (CUBE, (1, -2), (0, 2))),
     repeat=calls(np.tile, (X, (2, 1)), (X, (3, 1, 2))),
-    repeat_interleave=calls(np.repeat, (X, 2), (CUBE, 3, 1)),
+    _repeat_interleave=calls(np.repeat, (X, 2), (CUBE, 3, 1)),
     tril=calls(np.tril, (SQUARE,), (CUBE, 1)),
     triu=calls(np.triu, (SQUARE,), (CUBE, -1)),
     constant_pad_nd=calls(lambda x, p, v=0.0: np.pad(x[:, 1:], ((0, 0), (0, 2)), constant_values=v), (X, (-1, 2)), (X, (-1, 2), 7.0)),

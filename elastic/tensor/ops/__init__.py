@@ -25,6 +25,7 @@ from elastic.tensor.ops import (
     solve,
     sort,
     special,
+    view,
 )
 
 __all__ = [
@@ -47,4 +48,5 @@ __all__ = [
     "solve",
     "sort",
     "special",
+    "view",
 ]
