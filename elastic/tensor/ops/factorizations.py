@@ -34,7 +34,7 @@ def diagonal(F: Any, x: Any) -> Any:
 
 def embedded(F: Any, x: Any) -> Any:
     """Diagonal matrices of the vectors in the last dimension."""
-    return F.diagonal_scatter(x, (*x.shape, x.shape[-1]), 0, -2, -1)
+    return F._diagonal_place(x, (*x.shape, x.shape[-1]), 0, -2, -1)
 
 
 def halved(F: Any, x: Any) -> Any:
