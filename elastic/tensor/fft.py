@@ -140,16 +140,23 @@ def ihfftn(input: Tensor, s: Any = None, dim: Any = None, norm: str | None = Non
 
 def fftfreq(n: int, d: float = 1.0, *, out: Any = None, **options: Any) -> Tensor:
     """The frequencies that `fft` of `n` samples, `d` apart, stands for: 0, 1, ..., -2, -1."""
-    counts = torch.arange(n, **options)
+    counts = _counts("fftfreq", n, options)
     half = (n + 1) // 2
-    frequencies = _floating(torch.where(counts < half, counts, counts - n)) * (1.0 / (n * d))
+    frequencies = torch.where(counts < half, counts, counts - n) * (1.0 / (n * d))
     return frequencies if out is None else out.copy_(frequencies)
 
 
 def rfftfreq(n: int, d: float = 1.0, *, out: Any = None, **options: Any) -> Tensor:
     """The frequencies that `rfft` of `n` samples, `d` apart, stands for: 0, 1, ..., n / 2."""
-    frequencies = _floating(torch.arange(n // 2 + 1, **options)) * (1.0 / (n * d))
+    frequencies = (_counts("rfftfreq", n // 2 + 1, options)) * (1.0 / (n * d))
     return frequencies if out is None else out.copy_(frequencies)
+
+
+def _counts(name: str, n: int, options: dict) -> Tensor:
+    dtype = options.get("dtype") or dtypes.get_default_dtype()
+    if dtypes.rank(dtype) < 2:
+        raise RuntimeError(f"{name} requires a floating point or complex dtype")
+    return torch.arange(n, **options | {"dtype": dtype})
 
 
 def fftshift(input: Tensor, dim: Any = None) -> Tensor:
@@ -215,6 +222,8 @@ def _half(name: str, x: Tensor, s: Any, dim: Any) -> tuple[Tensor, tuple, int]:
 
 
 def _one(n: int | None) -> Any:
+    if n is not None and n < 1:
+        raise RuntimeError(f"Invalid number of data points ({n}) specified")
     return None if n is None else (n,)
 
 
@@ -228,7 +237,10 @@ def _floating(x: Tensor) -> Tensor:
 
 def _real(name: str, x: Tensor) -> Tensor:
     if x.dtype.is_complex:
-        raise RuntimeError(f"{name} expects a real input tensor, but got {x.dtype.title}")
+        if name == "ihfftn":
+            raise RuntimeError(f"Only supports floating-point dtypes, but found: {x.dtype.title}")
+        kind = "real-valued" if name == "rfftn" else "real"
+        raise RuntimeError(f"{name} expects a {kind} input tensor, but got {x.dtype.title}")
     return _floating(x)
 
 

@@ -37,11 +37,6 @@ def embedded(F: Any, x: Any) -> Any:
     return F._diagonal_place(x, (*x.shape, x.shape[-1]), 0, -2, -1)
 
 
-def halved(F: Any, x: Any) -> Any:
-    """The lower triangles of square matrices, with half of the diagonals."""
-    return F.tril(x) - embedded(F, diagonal(F, x) / 2)
-
-
 def gradients(g: Any, *places: int) -> list:
     """The gradients of these outputs, None where there is none."""
     return [g.get(k) for k in places]
@@ -89,10 +84,11 @@ def _bad_minor(xp: Any, A: Any) -> Any:
 def _cholesky_vjp(F: Any, g: Any, out: tuple, upper: bool) -> Any:
     L, g = (adjoint(F, out[0]), adjoint(F, g)) if upper else (out[0], g)
     LH = adjoint(F, L)
-    inner = halved(F, F.matmul(LH, g))
+    inner = F.matmul(LH, g)
+    low = F.tril(inner, -1)
+    inner = (low + adjoint(F, low) + embedded(F, diagonal(F, inner))) / 2
     left = F.linalg_solve_triangular(LH, inner, True)
-    x = F.linalg_solve_triangular(L, left, False, False)
-    return (x + adjoint(F, x)) / 2
+    return F.linalg_solve_triangular(L, left, False, False)
 
 
 factorization("linalg_cholesky_ex", _cholesky_ex, _cholesky_vjp)
@@ -202,6 +198,7 @@ def _qr(xp: Any, A: Any, mode: str = "reduced") -> tuple:
 def _qr_vjp(F: Any, g: Any, out: tuple) -> Any:
     """Of A = [A1 A2], where A1 is square or tall: Q R1 = A1 and R2 = Q^H A2."""
     Q, R = out
+    _check_qr(Q, R)
     gQ, gR = gradients(g, 0, 1)
     k, n = Q.shape[-1], R.shape[-1]
     if n <= k:
@@ -216,6 +213,18 @@ def _qr_vjp(F: Any, g: Any, out: tuple) -> Any:
     if rest is None:
         rest = F.zeros_like(F.matmul(Q, F.narrow(R, -1, k, n - k)))
     return F.cat([first, rest], -1)
+
+
+def _check_qr(Q: Any, R: Any) -> None:
+    if len(Q.shape) == 1:
+        raise RuntimeError(
+            "The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please "
+            "use linalg.qr(A, mode='reduced') if you are going to differentiate through linalg.qr."
+        )
+    if R.shape[-2] > R.shape[-1]:
+        raise RuntimeError(
+            "The QR decomposition is not differentiable when mode='complete' and nrows > ncols."
+        )
 
 
 def _tall_qr(F: Any, Q: Any, R: Any, gQ: Any, gR: Any) -> Any:

@@ -19,7 +19,7 @@ solver = partial(op, method=False)
 
 def _regular(xp: Any, A: Any) -> tuple:
     """`A` with the identity in place of singular matrices, and where in U each one has a zero."""
-    info = over_batch(xp, lapack("getrf", A), A)[2]
+    info = over_batch(xp, lapack("getrf", A), A)[2].astype(xp.int32)
     return xp.where((info > 0)[..., None, None], xp.eye(A.shape[-1], dtype=A.dtype), A), info
 
 
