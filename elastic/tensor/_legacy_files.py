@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from elastic.tensor import _pickle
-from elastic.tensor._storage import StorageType, TypedStorage, UntypedStorage
+from elastic.tensor._storage import TypedStorage, UntypedStorage
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -62,7 +62,6 @@ class _Storages:
         if what != "storage":
             raise RuntimeError(f"Unknown saved id type: {what}")
         kind, key, location, count, view = pid[1:]
-        assert isinstance(kind, StorageType)
         size = kind.dtype.itemsize
         if key not in self._roots:
             place = location.decode() if isinstance(location, bytes) else location

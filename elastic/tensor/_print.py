@@ -31,17 +31,26 @@ _options = [Options()]
 
 
 def set_printoptions(profile: str | None = None, **settings: Any) -> None:
-    """Changes how tensors print: precision, threshold, edgeitems, linewidth, sci_mode."""
+    """Changes how tensors print: precision, threshold, edgeitems, linewidth, sci_mode.
+
+    `sci_mode` is always set anew: without it each tensor decides.
+    """
     start = _options[0] if profile is None else _PROFILES[profile]
     given = {name: value for name, value in settings.items() if value is not None}
-    _options[0] = replace(start, **given)
+    _options[0] = replace(start, **{"sci_mode": None} | given)
 
 
 def tensor_repr(t: Any) -> str:
     """The tensor as PyTorch prints it."""
-    prefix = "tensor("
+    prefix = "tensor(" if _is_plain(t) else f"{type(t).__name__}("
     text = "[]" if not t._array.size else _body(_printable(t), len(prefix))
-    return _with_suffixes(prefix + text, _suffixes(t), len(prefix))
+    text = _with_suffixes(prefix + text, _suffixes(t), len(prefix))
+    is_parameter = any(each.__name__ == "Parameter" for each in type(t).__mro__)
+    return f"Parameter({text})" if is_parameter and not _is_plain(t) else text
+
+
+def _is_plain(t: Any) -> bool:
+    return type(t).__name__ in ("Tensor", "Parameter", "Buffer")
 
 
 def _printable(t: Any) -> np.ndarray:
@@ -52,10 +61,10 @@ def _printable(t: Any) -> np.ndarray:
 def _suffixes(t: Any) -> list[str]:
     default = dtypes.get_default_dtype()
     found = [f"device='{t.device}'"] if t.is_cuda else []
-    if not t._array.size and t._array.ndim != 1:
+    if (not t._array.size and t._array.ndim != 1) or (t._array.size and not _options[0].edgeitems):
         found.append(f"size={tuple(t._array.shape)}")
     usual = {default} if not t._array.size else {default, dtypes.int64, dtypes.bool_}
-    if t.is_complex():
+    if t._array.size and t.is_complex():
         usual.add(dtypes.promote_types(default, dtypes.complex64))
     if t.dtype not in usual:
         found.append(f"dtype={t.dtype}")
@@ -90,6 +99,8 @@ def _body(array: np.ndarray, indent: int) -> str:
 def _edges(array: np.ndarray) -> np.ndarray:
     """The elements that a shortened print shows."""
     n = _options[0].edgeitems
+    if not n:
+        return array[:0].reshape(-1)
     for dim, length in enumerate(array.shape):
         if length > 2 * n:
             array = np.take(array, [*range(n), *range(length - n, length)], dim)
@@ -106,7 +117,7 @@ class Numbers:
         self.width = 1
         values = array.reshape(-1)
         if not self.floating:
-            self.width = max(len(str(v)) for v in values.tolist())
+            self.width = max([1, *(len(str(v)) for v in values.tolist())])
             return
         values = values[np.isfinite(values) & (values != 0)].astype(np.float64)
         if values.size:
@@ -150,6 +161,8 @@ def _lines(array: np.ndarray, indent: int, shortened: bool, text: Any) -> str:
     if array.ndim == 0:
         return text(array.item())
     n = _options[0].edgeitems
+    if shortened and not n:
+        return "[...]"
     cut = shortened and len(array) > 2 * n
     if array.ndim == 1:
         values = [*array[:n].tolist(), *array[-n:].tolist()] if cut else array.tolist()

@@ -22,6 +22,9 @@ from elastic.tensor._storage import (
 from elastic.tensor._tensor import Tensor, requires, wrap
 from elastic.tensor._types import Size, device
 
+# PyTorch has no storage types for these: their files name the dtype beside the bytes
+_UNTYPED = (dtypes.uint16, dtypes.uint32, dtypes.uint64)
+
 
 def reduce_tensor(t: Tensor, protocol: Any = 2) -> tuple:
     """`t` as a call of `_rebuild_tensor_v2` on the storage that it shares with its views."""
@@ -30,11 +33,15 @@ def reduce_tensor(t: Tensor, protocol: Any = 2) -> tuple:
     storage, start = found or storage_and_offset(array)  # type: ignore[misc]
     size = array.itemsize
     strides = tuple(s // size for s in array.strides)
-    typed = TypedStorage(storage, t.dtype)
-    plain: tuple = (typed, start // size, tuple(array.shape), strides, requires(t), OrderedDict())
+    plain: tuple = (start // size, tuple(array.shape), strides, requires(t), OrderedDict())
+    if t.dtype in _UNTYPED:
+        rebuild: Callable = _rebuild_tensor_v3
+        plain = (storage, *plain, t.dtype)
+    else:
+        rebuild, plain = _rebuild_tensor_v2, (TypedStorage(storage, t.dtype), *plain)
     if type(t) is Tensor and not t.__dict__:
-        return _rebuild_tensor_v2, plain
-    return _rebuild_from_type_v2, (_rebuild_tensor_v2, type(t), plain, dict(t.__dict__))
+        return rebuild, plain
+    return _rebuild_from_type_v2, (rebuild, type(t), plain, dict(t.__dict__))
 
 
 def reduce_parameter(t: Any) -> tuple:
@@ -133,7 +140,8 @@ def known_globals() -> dict[str, Any]:
     )
     table: dict[str, Any] = {f"torch._utils.{each.__name__}": each for each in rebuilders}
     table |= {f"torch.{d.name}": d for d in dtypes.ALL}
-    table |= {f"torch.{storage_type(d).name}": storage_type(d) for d in dtypes.ALL}
+    typed = [d for d in dtypes.ALL if d not in _UNTYPED]
+    table |= {f"torch.{storage_type(d).name}": storage_type(d) for d in typed}
     return table | {
         "collections.OrderedDict": OrderedDict,
         "collections.Counter": Counter,

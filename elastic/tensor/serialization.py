@@ -25,7 +25,7 @@ from elastic.tensor._pickle import (
     get_safe_globals,
     safe_globals,
 )
-from elastic.tensor._storage import StorageType, TypedStorage, UntypedStorage, storage_type
+from elastic.tensor._storage import TypedStorage, UntypedStorage, storage_type
 from elastic.tensor._types import device
 from elastic.tensor.dtypes import uint8
 
@@ -194,7 +194,7 @@ def _read(archive: Reader, restore: Callable, module: Any, settings: dict) -> An
 
     def persistent_load(pid: Any) -> TypedStorage:
         _, kind, key, location, count = pid
-        dtype = kind.dtype if isinstance(kind, StorageType) else uint8
+        dtype = kind.dtype
         if key not in loaded:
             memory = archive.storage(f"data/{key}", count * dtype.itemsize, dtype.np, order)
             place = location.decode() if isinstance(location, bytes) else location

@@ -98,6 +98,11 @@ torch.initial_seed(); torch.rand(2); torch.seed() >= 0
 """
 
 PRINTING = """
+torch.ones(0, dtype=torch.complex64), torch.ones(2, 0, dtype=torch.complex128), torch.ones(0, 3, requires_grad=True)
+torch.set_printoptions(edgeitems=0, threshold=3); s = str([torch.arange(10), torch.ones(3, 3), torch.tensor(2.0)]); torch.set_printoptions(profile="default"); s
+torch.set_printoptions(sci_mode=True); s = str(torch.ones(2)); torch.set_printoptions(precision=2); s += str(torch.ones(2) / 3); torch.set_printoptions(profile="default"); s
+torch.set_printoptions(linewidth=30); s = str(torch.ones(4, 8) * 1.5) + str((leaf() * 2).double()); torch.set_printoptions(profile="default"); s
+torch.nn.Parameter(torch.ones(2, 2)), type("Sub", (torch.nn.Parameter,), {})(torch.ones(2))
 torch.tensor([1.5, nan, inf])
 torch.tensor([1e-8, 1.0])
 torch.tensor([123456.0, 1e-3])
