@@ -306,6 +306,34 @@ NORMED = (
     (numbers(3, 4), None, numbers(4), (-1,), 0.1),
     (numbers(3, 4), numbers(4), None, (-1,), 0.1),
 )
+
+
+def patches(
+    x: np.ndarray, kernel: tuple, dilation: tuple, padding: tuple, stride: tuple
+) -> np.ndarray:
+    """Patch by patch, cell by cell; what lies outside is 0."""
+    found = []
+    ends = zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)
+    counts = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in ends]
+    for position in cells(*counts):
+        there = [seen(position, cell, (stride, padding, dilation)) for cell in cells(*kernel)]
+        zero = np.zeros(x.shape[:2])
+        column = [x[(..., *at)] if inside(at, x.shape[2:]) else zero for at in there]
+        found.append(np.stack(column, -1).reshape(len(x), -1))
+    return np.stack(found, -1)
+
+
+def from_patches(x: np.ndarray, size: tuple, kernel: tuple, *how: tuple) -> np.ndarray:
+    """The transpose, by what each pixel alone would give."""
+    channels = x.shape[1] // int(np.prod(kernel))
+    out = np.zeros((len(x), channels, *size))
+    for index in np.ndindex(out.shape):
+        one = np.zeros(out.shape)
+        one[index] = 1
+        out[index] = (x * patches(one, kernel, *how)).sum()
+    return out
+
+
 MAXIMA = (
     (numbers(2, 7), (3,), (2,), (1,), (1,), True),
     (numbers(1, 2, 4, 5), (2, 3), (2, 1), (0, 1), (2, 1), False),
@@ -326,6 +354,8 @@ def calls(reference: Callable, *arguments: tuple) -> tuple:
 SPATIAL = dict(  # noqa: C408
     convolution=calls(convolved, LINE, PLANE, DEPTHWISE, SPACE, UP, BEYOND),
     _conv_weight=calls(weight_gradient, (numbers(2, 3, 3), numbers(2, 2, 5), (3, 2, 2), (2,), (1,), (1,), False, 1), (numbers(1, 4, 4, 3), numbers(1, 4, 2, 2), (4, 2, 2, 2), (2, 1), (0, 0), (1, 1), True, 2)),
+    _im2col=calls(patches, (numbers(2, 2, 4, 3), (2, 2), (2, 1), (1, 0), (1, 2))),
+    _col2im=calls(from_patches, (numbers(2, 4, 6), (3, 4), (2, 2), (1, 1), (0, 1), (1, 2))),
     _normalize=calls(normalized, *NORMED),
     _normalize_back=calls(normalized_back, *[(_rng.randn(*a[0].shape), *a[:2], *a[3:], None) for a in NORMED]),
     _max_pool=calls(lambda *a: max_pooled(*a)[0], *MAXIMA),

@@ -20,6 +20,7 @@ from elastic.tensor.functions import (
     shape,
     sort,
     statistics,
+    vision,
 )
 
 __all__ = [
@@ -39,4 +40,5 @@ __all__ = [
     "shape",
     "sort",
     "statistics",
+    "vision",
 ]

@@ -232,3 +232,40 @@ op(
     ),
     title="ConvolutionBackwardBackward0",
 )
+
+
+# Windows as columns, and columns added up: what `unfold` and `fold` give
+
+
+def _im2col(xp: Any, x: Any, kernel: Sizes, dilation: Sizes, padding: Sizes, stride: Sizes) -> Any:
+    counts = window_counts(x.shape[2:], kernel, stride, padding, dilation)
+    seen = windows(xp, padded(xp, x, padding), kernel, counts, stride, dilation)
+    return seen.reshape(len(x), x.shape[1] * prod(kernel), prod(counts)).copy()
+
+
+def _col2im(
+    xp: Any, x: Any, size: Sizes, kernel: Sizes, dilation: Sizes, padding: Sizes, stride: Sizes
+) -> Any:
+    counts = window_counts(size, kernel, stride, padding, dilation)
+    channels = x.shape[1] // prod(kernel)
+    columns = x.reshape(len(x), channels, *kernel, *counts)
+    grown = [n + 2 * p for n, p in zip(size, padding, strict=True)]
+    out = xp.zeros((len(x), channels, *grown), x.dtype)
+    for cell, seen in taps(kernel, counts, stride, dilation):
+        out[(..., *seen)] += columns[(slice(None), slice(None), *cell)]
+    inside = [slice(p, p + n) for p, n in zip(padding, size, strict=True)]
+    return xp.ascontiguousarray(out[(..., *inside)])
+
+
+op(
+    "_im2col",
+    _im2col,
+    lambda F, g, x_shape, kernel, dilation, padding, stride: F._col2im(
+        g, x_shape[2:], kernel, dilation, padding, stride
+    ),
+)
+op(
+    "_col2im",
+    _col2im,
+    lambda F, g, kernel, dilation, padding, stride: F._im2col(g, kernel, dilation, padding, stride),
+)

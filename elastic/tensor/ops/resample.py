@@ -172,13 +172,13 @@ def _along(xp: Any, x: Any, axis: int, rule: Rule, back: bool) -> Any:
     shape = (*x.shape[:axis], size, *x.shape[axis + 1 :])
     if not table:
         return xp.zeros(shape, x.dtype)
+    if x.dtype.kind in "iu" and any(weights is not None for _, _, weights in table):
+        return _along_whole(xp, x, axis, table)
     out = None
     for have, where, weights in table:
         part = xp.take(x, xp.asarray(where), axis)
         if weights is not None:
-            part = part * xp.asarray(
-                weights.reshape((-1,) + (1,) * (x.ndim - axis - 1)).astype(x.real.dtype)
-            )
+            part = part * _column(xp, weights, x.ndim - axis).astype(x.real.dtype)
         if have is None:
             out = part if out is None else xp.add(out, part, out=out)
         else:
@@ -187,13 +187,33 @@ def _along(xp: Any, x: Any, axis: int, rule: Rule, back: bool) -> Any:
     return out
 
 
+def _column(xp: Any, weights: Any, ndim: int) -> Any:
+    return xp.asarray(weights).reshape((-1,) + (1,) * (ndim - 1))
+
+
+def _along_whole(xp: Any, x: Any, axis: int, table: Table) -> Any:
+    """As for images of bytes: weights are whole numbers of 15 bits, results rounded and cut."""
+    given = [(have, where, 1.0 if w is None else w) for have, where, w in table]
+    largest = max(float(np.max(w)) for _, _, w in given)
+    bits = next(b for b in range(23) if b == 22 or int(0.5 + largest * 2 ** (b + 1)) >= 2**15)
+    rows = len(table[0][1])
+    total = xp.full((*x.shape[:axis], rows, *x.shape[axis + 1 :]), 1 << max(bits - 1, 0), xp.int64)
+    for have, where, w in given:
+        whole = np.trunc(np.broadcast_to(w, len(where)) * 2.0**bits + np.copysign(0.5, w))
+        part = xp.take(x, xp.asarray(where), axis) * _column(
+            xp, whole.astype(np.int64), x.ndim - axis
+        )
+        total[(slice(None),) * axis + (slice(None) if have is None else xp.asarray(have),)] += part
+    limits = np.iinfo(x.dtype)
+    return xp.clip(total >> bits, limits.min, limits.max).astype(x.dtype)
+
+
 def _resample(xp: Any, x: Any, rules: tuple[Rule, ...], back: bool = False) -> Any:
-    """`x` with its last dimensions resampled, one rule each (None: left alone)."""
+    """`x` with its last dimensions resampled, one rule each."""
     out = x
-    for k, rule in enumerate(rules):
-        if rule is not None:
-            out = _along(xp, out, x.ndim - len(rules) + k, rule, back)
-    return out.copy() if out is x else out
+    for k in reversed(range(len(rules))):
+        out = _along(xp, out, x.ndim - len(rules) + k, rules[k], back)
+    return out
 
 
 op("_resample", _resample, lambda F, g, rules, back: F._resample(g, rules, not back))

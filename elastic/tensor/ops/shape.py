@@ -157,15 +157,23 @@ copy_op(
 
 
 def _pad(xp: Any, x: Any, pad: Any, value: float = 0.0) -> Any:
-    widths = [(0, 0)] * (x.ndim - len(pad) // 2) + [
-        (pad[k], pad[k + 1]) for k in range(len(pad) - 2, -1, -2)
-    ]
-    grown = xp.pad(x, [(max(a, 0), max(b, 0)) for a, b in widths], constant_values=value)
-    return grown[
-        tuple(
-            slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(widths, grown.shape, strict=True)
+    count = len(pad) // 2
+    if len(pad) % 2:
+        raise RuntimeError(f"Length of pad must be even but instead it equals {len(pad)}")
+    if count > x.ndim:
+        raise RuntimeError(
+            "Length of pad should be no more than twice the number of dimensions of the input. Pad "
+            f"length is {len(pad)}while the input has {x.ndim}dimensions."
         )
-    ].copy()
+    ends = [(0, 0)] * (x.ndim - count) + [(pad[2 * k], pad[2 * k + 1]) for k in range(count)][::-1]
+    if any(n + min(a, 0) + min(b, 0) < 0 for n, (a, b) in zip(x.shape, ends, strict=True)):
+        raise RuntimeError("narrow(): length must be non-negative.")
+    size = [n + a + b for n, (a, b) in zip(x.shape, ends, strict=True)]
+    out = xp.full(size, value, x.dtype)
+    there = tuple(slice(max(a, 0), n - max(b, 0)) for n, (a, b) in zip(size, ends, strict=True))
+    kept = tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, ends, strict=True))
+    out[there] = x[kept]
+    return out
 
 
 copy_op("constant_pad_nd", _pad, lambda F, g, pad: F.constant_pad_nd(g, tuple(-n for n in pad)))

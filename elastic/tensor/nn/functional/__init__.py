@@ -12,3 +12,4 @@ from elastic.tensor.nn.functional._losses import *
 from elastic.tensor.nn.functional._norms import *
 from elastic.tensor.nn.functional._padding import *
 from elastic.tensor.nn.functional._pooling import *
+from elastic.tensor.nn.functional._vision import *

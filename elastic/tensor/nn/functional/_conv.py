@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import elastic.tensor as torch
 
 __all__ = [
@@ -13,7 +15,9 @@ __all__ = [
     "conv_transpose3d",
 ]
 
-conv1d, conv2d, conv3d = torch.conv1d, torch.conv2d, torch.conv3d
-conv_transpose1d = torch.conv_transpose1d
-conv_transpose2d = torch.conv_transpose2d
-conv_transpose3d = torch.conv_transpose3d
+conv1d: Any = torch.conv1d
+conv2d: Any = torch.conv2d
+conv3d: Any = torch.conv3d
+conv_transpose1d: Any = torch.conv_transpose1d
+conv_transpose2d: Any = torch.conv_transpose2d
+conv_transpose3d: Any = torch.conv_transpose3d

@@ -107,8 +107,8 @@ adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = (
 adaptive_max_pool1d_with_indices = _adaptive_max_pool(1, True)
 adaptive_max_pool2d_with_indices = _adaptive_max_pool(2, True)
 adaptive_max_pool3d_with_indices = _adaptive_max_pool(3, True)
-avg_pool1d = torch.avg_pool1d
-adaptive_avg_pool1d = torch.adaptive_avg_pool1d
+avg_pool1d: Any = torch.avg_pool1d
+adaptive_avg_pool1d: Any = torch.adaptive_avg_pool1d
 
 
 def avg_pool2d(
