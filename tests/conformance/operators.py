@@ -22,7 +22,7 @@ from tests.conformance.bridge import tensors_in, to_ours, to_torch
 from tests.conformance.verdict import Verdict, told
 
 # Not PyTorch's public, dense interface: private names, CUDA's jiterator, sparse, masked tensors.
-LEFT_OUT = ("_", "jiterator", "torch.ops", "sparse", "to_sparse", "masked.")
+LEFT_OUT = ("_", "jiterator", "torch.", "sparse", "to_sparse", "masked.")
 UNINITIALISED = {"empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided"}
 UNINITIALISED |= {"empty_permuted", "resize_", "resize_as_"}
 
@@ -79,11 +79,11 @@ def names() -> list[str]:
 
 
 @cache
-def comparable() -> dict[str, list]:
-    """The entries of the database that can be compared, by the name of the operator."""
+def comparable(dtype: torch.dtype | None = torch.float32) -> dict[str, list]:
+    """The entries of the database that can be compared in `dtype` (or any), by operator."""
     found: dict[str, list] = {}
     for entry in op_db:
-        if not is_left_out(entry.name) and torch.float32 in entry.dtypes:
+        if not is_left_out(entry.name) and (dtype is None or dtype in entry.dtypes):
             found.setdefault(entry.name, []).append(entry)
     return found
 
