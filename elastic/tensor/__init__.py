@@ -87,6 +87,11 @@ from elastic.tensor._types import (
     layout,
     memory_format,
     preserve_format,
+    sparse_bsc,
+    sparse_bsr,
+    sparse_coo,
+    sparse_csc,
+    sparse_csr,
     strided,
 )
 from elastic.tensor.dtypes import (

@@ -201,6 +201,13 @@ def _check_fits(array: Any, dtype: dtypes.dtype, data: Any) -> None:
         raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
 
 
+def _fitting(value: Any, dtype: dtypes.dtype) -> Any:
+    """`value` as `dtype`: small negative integers wrap around."""
+    array = np.asarray(value)
+    _check_fits(array, dtype, value)
+    return array.astype(dtype.np)
+
+
 def _holds_arrays(data: Sequence) -> bool:
     first = data[0] if data else None
     return _has_array(first) or (isinstance(first, (list, tuple)) and _holds_arrays(first))
@@ -251,7 +258,9 @@ def _filled(name: str, size: tuple, value: Any, settings: dict) -> Tensor:
     dtype = dtype or (out.dtype if out is not None else dtypes.get_default_dtype())
     where, requires_grad, layout = options(name, settings)
     xp = backend.module_for(_place[0] if where is None else as_device(where))
-    array = xp.empty(sizes, dtype.np) if value is None else xp.full(sizes, value, dtype.np)
+    array = xp.empty(sizes, dtype.np)
+    if value is not None:
+        array[...] = _fitting(value, dtype)
     return given_out(finished(arranged(array, layout), where, requires_grad), out)
 
 
@@ -356,9 +365,8 @@ def empty_permuted(size: Any, physical_layout: Any, **settings: Any) -> Tensor:
     size, order = tuple(size), tuple(physical_layout)
     if len(size) != len(order):
         raise RuntimeError(
-            f"Number of dimensions in size ({len(size)}) does not match the length of the "
-            f"physical_layout ({len(order)}); i.e. len(size) = {len(size)} is not equal to "
-            f"len(physical_layout) = {len(order)}"
+            "Number of dimensions in size does not match the length of the physical_layout; i.e. "
+            f"len(size) = {len(size)} is not equal to len(physical_layout) = {len(order)}"
         )
     for k, dim in enumerate(order):
         if not 0 <= dim < len(size):

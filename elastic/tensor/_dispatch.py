@@ -98,7 +98,8 @@ def _unary(op: Op) -> Callable:
 def _binary(op: Op) -> Callable:
     differentiable = bool(op.vjps)
     plan_both, plan_x, plan_y = op.plan((True, True)), op.plan(_ONE_NOT), op.plan(_NOT_ONE)
-    shapes_read, of_numbers = op.shapes_read, not op.traits.one_dtype
+    shapes_read = op.shapes_read
+    numbers = 1 not in op.tensors and not op.traits.one_dtype
 
     def call(input: Any, other: Any, *, out: Any = None) -> Any:
         if out is not None or not isinstance(input, Tensor):
@@ -112,7 +113,7 @@ def _binary(op: Op) -> Callable:
             if b.dtype is not dtype:
                 return apply(op, [input, other])
             wants_y = other._requires_grad if other._view is None else requires(other)
-        elif (other.__class__ is float or other.__class__ is int) and of_numbers:
+        elif (other.__class__ is float or other.__class__ is int) and numbers:
             b, wants_y = other, False
         else:
             return apply(op, [input, other])
@@ -185,6 +186,8 @@ def _general(op: Op) -> Callable:
 
 def apply(op: Op, args: list, out: Tensor | None = None) -> Any:
     """The result of `op` on its bound arguments, recorded when a gradient is wanted."""
+    if out is not None:
+        check_overlap(out, args[0] if op.variadic else args)
     if op.operands:
         args = _promoted(op, args)
     raw = [_raw(each) for each in args]
@@ -242,7 +245,13 @@ def _first_array(raw: Sequence) -> Any:
 
 def _promoted(op: Op, args: list) -> list:
     """`args` with all operands in the dtype that PyTorch computes in."""
-    if _is_uniform(op, args):
+    for k in op.tensors:
+        if not isinstance(args[k], Tensor):
+            raise TypeError(
+                f"{op.name}(): argument '{('input', 'other')[k]}' (position {k + 1}) must be "
+                f"Tensor, not {_type_name(args[k])}"
+            )
+    if _is_uniform(op, args) and "f" not in op.refuses:
         return args
     args = [_operand(each, k, op) for k, each in enumerate(args)]
     if op.traits.one_dtype:
@@ -264,6 +273,10 @@ def _promoted(op: Op, args: list) -> list:
         elif value is not None and op.vjps:
             args[k] = _number(value, dtype, alone)
     return args
+
+
+def _type_name(value: Any) -> str:
+    return "numpy.ndarray" if isinstance(value, ndarray) else type(value).__name__
 
 
 def _is_uniform(op: Op, args: list) -> bool:
@@ -424,11 +437,40 @@ def into(out: Any, result: Any) -> Any:
             "the arguments requires grad."
         )
     check_cast(result._array, out._array)
+    _check_written_once(out._array)
     if out._array.shape != result._array.shape:
         _resize(out, result._array)
     out._array[...] = result._array
     out._cell[0] += 1
     return out
+
+
+def _check_written_once(array: Any) -> None:
+    """Raises: RuntimeError when several elements of `array` lie in one place."""
+    if any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape, strict=True)):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a "
+            f"single memory location. {_CLONE}"
+        )
+
+
+def check_overlap(out: Any, inputs: Sequence) -> None:
+    """Raises: RuntimeError when `out` shares memory with an input, but is not just that input."""
+    for each in inputs:
+        if not (isinstance(each, Tensor) and isinstance(out, Tensor)) or each is out:
+            continue
+        a, b = each._array, out._array
+        same_form = a.shape == b.shape and a.strides == b.strides
+        if same_form and backend.address(a) == backend.address(b):
+            continue
+        if backend.xp_of(a).may_share_memory(a, b):
+            raise RuntimeError(
+                "unsupported operation: some elements of the input tensor and the written-to "
+                f"tensor refer to a single memory location. {_CLONE}"
+            )
+
+
+_CLONE = "Please clone() the tensor before performing the operation."
 
 
 def _is_named(result: tuple) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from elastic.tensor._refusals import refusal
 from elastic.tensor.dtypes import FROM_NUMPY
 
 TRANSLATED = (ValueError, IndexError, TypeError)
@@ -27,9 +28,8 @@ def explained(op: Any, raw: Sequence, error: Exception) -> Exception:
         )
     if str(error).startswith("Integers to negative"):
         return RuntimeError(str(error))
-    if isinstance(error, TypeError) and op.name.startswith("bitwise"):
-        title = next(FROM_NUMPY[each.dtype].title for each in raw if hasattr(each, "dtype"))
-        return NotImplementedError(f"\"{op.name}_cpu\" not implemented for '{title}'")
+    if isinstance(error, TypeError) and "f" in op.refuses:
+        return refusal(op.name, next(FROM_NUMPY[x.dtype] for x in raw if hasattr(x, "dtype")))
     shapes = [each.shape for each in raw if hasattr(each, "shape")]
     if op.name in _MATMULS and len(shapes) > 1:
         return matmul_error(op.name, *shapes[:3])

@@ -13,7 +13,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from elastic.tensor._dispatch import into
+from elastic.tensor._dispatch import check_overlap, into
 from elastic.tensor._registry import ALIASES
 
 FUNCTIONS: dict[str, Callable] = {}
@@ -52,6 +52,8 @@ def _called_as_in_pytorch(body: Callable, has_out: bool) -> Callable:
     def call(*args: Any, out: Any = None, **named: Any) -> Any:
         for alias in named.keys() & ALIASES.keys():
             named[ALIASES[alias]] = named.pop(alias)
+        if out is not None:
+            check_overlap(out, args)
         result = body(*args, **named)
         return result if out is None else into(out, result)
 

@@ -370,6 +370,8 @@ def multinomial(
 ) -> Tensor:
     """Indices drawn from each row of weights."""
     _check_weights(input, num_samples, replacement)
+    if out is not None and out.dtype is not dtypes.int64:
+        raise RuntimeError(f"multinomial expects Long tensor out, got: {out.dtype.title}")
     g, weights = generator or default_generator, input._array
     rows = weights.reshape(-1, weights.shape[-1])
     if not replacement:
@@ -396,9 +398,11 @@ def _check_weights(input: Tensor, count: int, replacement: bool) -> None:
         raise RuntimeError(
             "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
         )
-    if not (np.isfinite(weights) & (weights >= 0)).all():
+    if weights.shape[-1] > 2**24:
+        raise RuntimeError("number of categories cannot exceed 2^24")
+    if not (np.isfinite(weights) & (weights >= 0)).all() and not replacement:
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-    if (weights.sum(-1) == 0).any():
+    if not ((weights.sum(-1) > 0) & np.isfinite(weights).all(-1) & (weights >= 0).all(-1)).all():
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
 
 

@@ -50,6 +50,7 @@ class Traits:
     method: bool = True  # Tensor.name exists; as torch.name does, unless the name forbids it
     inplace: bool = False  # Tensor.name_ exists
     refuses: str = ""  # kinds of dtype without a kernel, as `dtypes.kind` names them
+    tensors: tuple[int, ...] = (0,)  # the operands that may not be Python numbers
     subtracts: bool = False  # an operand of bools is refused, whatever the others are
     holomorphic: bool = True  # of complex numbers: the vjps, written for reals, read conjugates
 
@@ -60,7 +61,7 @@ class Op:
     __slots__ = (
         *("call", "defaults", "forward", "joint", "name", "names", "operands", "packs", "plain"),
         *("plans", "positions", "preset", "reads", "refuses", "rules", "shapes_read", "title"),
-        *("to_float", "traits", "variadic", "view", "vjps", "wide"),
+        *("tensors", "to_float", "traits", "variadic", "view", "vjps", "wide"),
     )
     call: Callable  # what users call
 
@@ -71,6 +72,7 @@ class Op:
         self.operands, self.to_float, self.wide = traits.operands, traits.to_float, traits.wide
         self.view, self.packs, self.variadic = traits.view, traits.packs, traits.variadic
         self.refuses = traits.refuses
+        self.tensors = tuple(k for k in traits.tensors if k in traits.operands)
         self.title = traits.title or f"{_camel(name)}Backward0"
         self.names = _parameters(forward)[1:]
         self.defaults = forward.__defaults__ or ()

@@ -28,6 +28,8 @@ def arange(start: Any = 0, end: Any = None, step: Any = 1, **settings: Any) -> T
         raise NotImplementedError("\"arange_cpu\" not implemented for 'Bool'")
     if dtypes.rank(dtype) == 1:
         start, end, step = int(start), int(end), int(step)
+        if step == 0:
+            raise ValueError("step must be nonzero")
     count = (
         -(-(end - start) // step) if dtypes.rank(dtype) == 1 else math.ceil((end - start) / step)
     )
@@ -81,6 +83,12 @@ def _ends(name: str, start: Any, end: Any) -> tuple:
 
 
 def _row_dtype(name: str, start: Any, end: Any, steps: int, settings: dict) -> tuple:
+    if not hasattr(steps, "__index__"):
+        kinds = ", ".join(type(each).__name__ for each in (start, end, steps))
+        raise TypeError(
+            f"{name}() received an invalid combination of arguments - got ({kinds}), but expected "
+            "(start, end, int steps)"
+        )
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     out = settings.pop("out", None)

@@ -82,7 +82,7 @@ class _Constant:
 
 
 class layout(_Constant):
-    """How elements are stored. Tensors here are always `strided`."""
+    """How elements are stored: tensors here are always `strided`, the others only have names."""
 
 
 class memory_format(_Constant):
@@ -90,6 +90,11 @@ class memory_format(_Constant):
 
 
 strided = layout("strided")
+sparse_coo = layout("sparse_coo")
+sparse_csr = layout("sparse_csr")
+sparse_csc = layout("sparse_csc")
+sparse_bsr = layout("sparse_bsr")
+sparse_bsc = layout("sparse_bsc")
 contiguous_format = memory_format("contiguous_format")
 preserve_format = memory_format("preserve_format")
 channels_last = memory_format("channels_last")

@@ -38,6 +38,10 @@ def two(reference: Callable, x: np.ndarray = POSITIVE, y: np.ndarray = OTHER) ->
     return reference, ((x, y), (x, y[0]), (x[0], y[:, :1]), (x, 1.5))
 
 
+def pair(reference: Callable, x: np.ndarray, y: np.ndarray) -> tuple:
+    return reference, ((x, y), (x, y[0]), (x[0], y[:, :1]))
+
+
 def polynomial(family: Callable, shifted: bool = False) -> tuple:
     """The value of the polynomial of each degree, from its coefficients."""
 
@@ -77,7 +81,7 @@ ELEMENTWISE: dict[str, tuple] = {
     "heaviside": (np.heaviside, ((np.array([-1.0, 0.0, 2.0]), X[0]),)),
     "gcd": (np.gcd, ((WORDS, BITS),)),
     "lcm": (np.lcm, ((WORDS, BITS),)),
-    "logaddexp2": two(np.logaddexp2, X, Y),
+    "logaddexp2": pair(np.logaddexp2, X, Y),
     "_frexp": (np.frexp, ((X,),)),
     "_div_floor": two(np.floor_divide, 3 * X, OTHER),
     "_div_trunc": (lambda x, y: np.trunc(x / y).astype(x.dtype), ((3 * X, OTHER), (WORDS, BITS))),

@@ -66,6 +66,11 @@ def two(reference: Callable, x: Any = X, y: Any = Y) -> Calls:
     return calls(reference, (x, y), (x, y[0]), (x[0], y[:, :1]), (x, y[0, 0]), (x, 1.5))
 
 
+def pair(reference: Callable, x: Any = X, y: Any = Y) -> Calls:
+    """Two equal shapes, and all ways to broadcast."""
+    return calls(reference, (x, y), (x, y[0]), (x[0], y[:, :1]), (x, y[0, 0]))
+
+
 def along(function: Callable) -> Callable:
     """A numpy reduction with PyTorch's parameters."""
     return lambda x, dim=None, keepdim=False: function(x, axis=_axis(dim), keepdims=keepdim)
@@ -268,13 +273,13 @@ TABLE = dict(
     erf=calls(special.erf, (X,)),
     erfc=calls(special.erfc, (X,)),
     # Two or three numbers
-    maximum=two(np.maximum),
-    minimum=two(np.minimum),
-    fmax=two(np.fmax),
-    fmin=two(np.fmin),
-    atan2=two(np.arctan2),
-    hypot=two(np.hypot),
-    logaddexp=two(lambda x, y: np.log(np.exp(x) + np.exp(y))),
+    maximum=pair(np.maximum),
+    minimum=pair(np.minimum),
+    fmax=pair(np.fmax),
+    fmin=pair(np.fmin),
+    atan2=pair(np.arctan2),
+    hypot=pair(np.hypot),
+    logaddexp=pair(lambda x, y: np.log(np.exp(x) + np.exp(y))),
     clamp=calls(np.clip, (X, -0.5, 0.5), (X, None, 0.5), (X, Y - 0.5, Y + 0.5), (X, 1.0, -1.0), (X, ROW, None)),
     where=calls(np.where, (MASK, X, Y), (MASK, X, ROW), (MASK, X, 0.0), (MASK[0], 1.0, X)),
     lerp=calls(lambda x, y, w: x + w * (y - x), (X, Y, 0.3), (X, Y, POSITIVE), (X, ROW, COLUMN)),
@@ -287,9 +292,9 @@ TABLE = dict(
     le=two(np.less_equal),
     gt=two(np.greater),
     ge=two(np.greater_equal),
-    logical_and=two(np.logical_and, ZEROS, Y),
-    logical_or=two(np.logical_or, ZEROS, Y),
-    logical_xor=two(np.logical_xor, ZEROS, Y),
+    logical_and=pair(np.logical_and, ZEROS, Y),
+    logical_or=pair(np.logical_or, ZEROS, Y),
+    logical_xor=pair(np.logical_xor, ZEROS, Y),
     logical_not=calls(np.logical_not, (ZEROS,), (MASK,)),
     isnan=calls(np.isnan, (ZEROS / 0,)),
     isinf=calls(np.isinf, (ZEROS / 0,)),

@@ -78,6 +78,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -
 @public(inplace=True, out=True)
 def clamp_min(input: Tensor, min: Any) -> Tensor:
     """`input` with values below `min` set to it."""
+    _check_tensors("clamp_min", input)
     _no_complex(input, "maximum_cpu")
     return F.clamp(input, min, None)
 
@@ -85,8 +86,18 @@ def clamp_min(input: Tensor, min: Any) -> Tensor:
 @public(inplace=True, out=True)
 def clamp_max(input: Tensor, max: Any) -> Tensor:
     """`input` with values above `max` set to it."""
+    _check_tensors("clamp_max", input)
     _no_complex(input, "minimum_cpu")
     return F.clamp(input, None, max)
+
+
+def _check_tensors(name: str, *given: Any) -> None:
+    for k, each in enumerate(given):
+        if not isinstance(each, Tensor):
+            raise TypeError(
+                f"{name}(): argument '{('input', 'other')[k]}' (position {k + 1}) must be Tensor, "
+                f"not {type(each).__name__}"
+            )
 
 
 def _no_complex(input: Tensor, kernel: str) -> None:
@@ -111,6 +122,8 @@ def positive(input: Tensor) -> Tensor:
 @public(inplace=True, out=True)
 def float_power(input: Any, exponent: Any) -> Tensor:
     """input ** exponent, computed in float64 or complex128."""
+    if not isinstance(input, Tensor) and not isinstance(exponent, Tensor):
+        raise TypeError("float_power(): one of the arguments must be Tensor, not two numbers")
     is_complex = dtypes.rank(result_type(input, exponent)) == 3
     wide = dtypes.complex128 if is_complex else dtypes.float64
     base = _tensor(input).to(wide)
@@ -120,6 +133,7 @@ def float_power(input: Any, exponent: Any) -> Tensor:
 @public(inplace=True, out=True)
 def ldexp(input: Tensor, other: Tensor) -> Tensor:
     """input * 2 ** other."""
+    _check_tensors("ldexp", input, other)
     return F.mul(input, F.pow(2.0, other))
 
 

@@ -89,11 +89,16 @@ def view_as_complex(input: Tensor) -> Tensor:
     return F.view_as_complex(input)
 
 
-@public(method=False, out=True)
-def complex(real: Tensor, imag: Tensor) -> Tensor:
+@public(method=False)
+def complex(real: Tensor, imag: Tensor, *, out: Any = None) -> Tensor:
     """real + 1j * imag. Raises: RuntimeError unless both are of one floating dtype."""
     _check_parts(real, imag)
-    return F.complex(real, imag)
+    if out is not None and out.dtype is not real.dtype.to_complex():
+        raise RuntimeError(
+            f"Expected object of scalar type {real.dtype.to_complex().title} but got scalar type "
+            f"{out.dtype.title} for argument 'out'"
+        )
+    return F.complex(real, imag, out=out)
 
 
 @public(method=False, out=True)

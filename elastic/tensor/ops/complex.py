@@ -23,6 +23,10 @@ def _sgn_vjp(F: Any, g: Any, x: Any, out: Any) -> Any:
     return F.where(size == 0, 0.0, across / F.where(size == 0, 1.0, size))
 
 
+def _sgn(xp: Any, x: Any) -> Any:
+    return x.copy() if x.dtype.kind == "b" else xp.sign(x)
+
+
 def _angle(xp: Any, x: Any) -> Any:
     if x.dtype.kind == "c":
         return xp.angle(x)
@@ -60,7 +64,7 @@ plain("conj_physical", lambda xp, x: xp.conj(x), lambda F, g: F.conj(g), wide=Fa
 plain("conj", lambda xp, x: xp.conj(x), lambda F, g: F.conj(g), wide=False)
 plain("real", lambda xp, x: x.real, lambda F, g: g, method=False, view=True, wide=False)
 plain("imag", lambda xp, x: x.imag, lambda F, g: g * 1j, method=False, view=True, wide=False)
-plain("sgn", lambda xp, x: xp.sign(x), _sgn_vjp, operands=(0,), inplace=True)
+plain("sgn", _sgn, _sgn_vjp, operands=(0,), inplace=True)
 plain("abs", lambda xp, x: xp.abs(x), lambda F, g, x: g * F.sgn(x), operands=(0,), inplace=True,
       refuses="b")  # fmt: skip
 plain("angle", _angle, _angle_vjp, operands=(0,), to_float=True)

@@ -8,13 +8,16 @@ from typing import Any
 
 from elastic.tensor import _creation, backend, dtypes
 from elastic.tensor._dispatch import op
+from elastic.tensor._registry import F32
 
 _LN2, _LN10, _DEGREE = math.log(2), math.log(10), math.pi / 180
 
 one = partial(op, operands=(0,), inplace=True)
 real = partial(op, operands=(0,), to_float=True, inplace=True)  # integers become floats
 two = partial(op, operands=(0, 1), inplace=True)
-pair = partial(op, operands=(0, 1))  # without `name_`
+both = partial(two, tensors=())  # where the first may be a number as well
+pair = partial(op, operands=(0, 1), tensors=(0, 1))  # without `name_`, and of tensors alone
+tensors = partial(pair, inplace=True)
 
 # Arithmetic
 
@@ -26,12 +29,12 @@ def _div_trunc(xp: Any, x: Any, y: Any) -> Any:
     return quotient + ((quotient < 0) & (quotient * y != x))
 
 
-_QUOTIENT: dict[str, Any] = {"title": "DivBackward2", "refuses": "bc"}
+quotient = partial(op, operands=(0, 1), tensors=(), title="DivBackward2", refuses="bc")
 
-two("add", lambda xp, x, y: x + y, lambda F, g: g, lambda F, g: g)
-two("sub", lambda xp, x, y: x - y, lambda F, g: g, lambda F, g: -g, subtracts=True)
-two("mul", lambda xp, x, y: x * y, lambda F, g, y: g * y, lambda F, g, x: g * x)
-two(
+both("add", lambda xp, x, y: x + y, lambda F, g: g, lambda F, g: g)
+both("sub", lambda xp, x, y: x - y, lambda F, g: g, lambda F, g: -g, subtracts=True)
+both("mul", lambda xp, x, y: x * y, lambda F, g, y: g * y, lambda F, g, x: g * x)
+both(
     "div",
     lambda xp, x, y: x / y,
     lambda F, g, y: g / y,
@@ -47,10 +50,10 @@ def _flat(F: Any, g: Any) -> Any:
     return F.zeros_like(g)  # of steps: the derivative is zero wherever there is one
 
 
-two("floor_divide", lambda xp, x, y: xp.floor_divide(x, y), refuses="bc")
-pair("_div_floor", lambda xp, x, y: xp.floor_divide(x, y), _flat, _flat, **_QUOTIENT)
-pair("_div_trunc", _div_trunc, _flat, _flat, **_QUOTIENT)
-two(
+both("floor_divide", lambda xp, x, y: xp.floor_divide(x, y), refuses="bc")
+quotient("_div_floor", lambda xp, x, y: xp.floor_divide(x, y), _flat, _flat)
+quotient("_div_trunc", _div_trunc, _flat, _flat)
+both(
     "remainder",
     lambda xp, x, y: xp.remainder(x, y),
     lambda F, g: g,
@@ -82,10 +85,18 @@ def _pow_y(F: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
 def _pow(xp: Any, x: Any, y: Any) -> Any:
     if not isinstance(y, int) and xp.asarray(y).dtype.kind == "b":
         y = xp.asarray(y, xp.int8)  # numpy has no power of bools
+    if getattr(y, "dtype", F32).kind == "i" and xp.asarray(x).dtype.kind in "iu":
+        return _integer_power(xp, xp.asarray(x), y)
     return x**y
 
 
-two("pow", _pow, _pow_x, _pow_y, refuses="b")
+def _integer_power(xp: Any, x: Any, y: Any) -> Any:
+    """Below zero, where only 1 and -1 have a power that is an integer, the others give 0."""
+    power = x ** xp.maximum(y, 0)
+    return xp.where((y < 0) & (xp.abs(x) != 1), 0, xp.where((y < 0), x ** (y & 1), power))
+
+
+both("pow", _pow, _pow_x, _pow_y, refuses="b")
 
 # Functions of one number
 
@@ -196,7 +207,7 @@ pair(
     lambda F, g, x, y: _second(F, g, -x, -y),
     refuses="c",
 )
-two(
+tensors(
     "atan2",
     lambda xp, x, y: xp.arctan2(x, y),
     lambda F, g, x, y: g * (y / (x * x + y * y)),
@@ -204,7 +215,7 @@ two(
     to_float=True,
     refuses="c",
 )
-two(
+tensors(
     "hypot",
     lambda xp, x, y: xp.hypot(x, y),
     lambda F, g, x, out: g * (x / out),
@@ -219,19 +230,19 @@ two(
     to_float=True,
     refuses="c",
 )
-two(
+tensors(
     "nextafter",
     lambda xp, x, y: xp.nextafter(x, y),
     wide=False,
     refuses="bic",
 )
-two(
+tensors(
     "heaviside",
     lambda xp, x, y: xp.where(x == 0, y, (x > 0).astype(x.dtype)),
     refuses="c",
 )
-two("gcd", lambda xp, x, y: xp.gcd(x, y), refuses="bhfc")
-two("lcm", lambda xp, x, y: xp.lcm(x, y), refuses="bhfc")
+tensors("gcd", lambda xp, x, y: xp.gcd(x, y), refuses="bhfc")
+tensors("lcm", lambda xp, x, y: xp.lcm(x, y), refuses="bhfc")
 
 
 def _logaddexp(xp: Any, x: Any, y: Any) -> Any:
@@ -339,9 +350,9 @@ two("lt", lambda xp, x, y: x < y, refuses="c")
 two("le", lambda xp, x, y: x <= y, refuses="c")
 two("gt", lambda xp, x, y: x > y, refuses="c")
 two("ge", lambda xp, x, y: x >= y, refuses="c")
-two("logical_and", lambda xp, x, y: xp.logical_and(x, y))
-two("logical_or", lambda xp, x, y: xp.logical_or(x, y))
-two("logical_xor", lambda xp, x, y: xp.logical_xor(x, y))
+tensors("logical_and", lambda xp, x, y: xp.logical_and(x, y))
+tensors("logical_or", lambda xp, x, y: xp.logical_or(x, y))
+tensors("logical_xor", lambda xp, x, y: xp.logical_xor(x, y))
 one("logical_not", lambda xp, x: xp.logical_not(x))
 op("isnan", lambda xp, x: xp.isnan(x), operands=(0,))
 op("isinf", lambda xp, x: xp.isinf(x), operands=(0,))
@@ -350,12 +361,12 @@ op("isposinf", lambda xp, x: x == math.inf, operands=(0,), refuses="c")
 op("isneginf", lambda xp, x: x == -math.inf, operands=(0,), refuses="c")
 op("isreal", lambda xp, x: x.imag == 0, operands=(0,), wide=False)
 op("signbit", _signbit, operands=(0,), refuses="c")
-two("bitwise_and", lambda xp, x, y: x & y, refuses="hfc")
-two("bitwise_or", lambda xp, x, y: x | y, refuses="hfc")
-two("bitwise_xor", lambda xp, x, y: x ^ y, refuses="hfc")
+both("bitwise_and", lambda xp, x, y: x & y, refuses="hfc")
+both("bitwise_or", lambda xp, x, y: x | y, refuses="hfc")
+both("bitwise_xor", lambda xp, x, y: x ^ y, refuses="hfc")
 one("bitwise_not", lambda xp, x: ~x, refuses="hfc")
-two("bitwise_left_shift", lambda xp, x, y: x << y, refuses="bhfc")
-two("bitwise_right_shift", lambda xp, x, y: x >> y, refuses="bhfc")
+both("bitwise_left_shift", lambda xp, x, y: x << y, refuses="bhfc")
+both("bitwise_right_shift", lambda xp, x, y: x >> y, refuses="bhfc")
 
 # The same values elsewhere or as another dtype; `dtype` is numpy's
 

@@ -20,7 +20,7 @@ sp = backend.special
 real = partial(op, operands=(0,), to_float=True, inplace=True, refuses="c")
 two = partial(op, operands=(0, 1), to_float=True, inplace=True, refuses="c")
 single = partial(op, operands=(0,), to_float=True, refuses="ch")  # not of halves, in `special` only
-couple = partial(op, operands=(0, 1), to_float=True, refuses="ch")
+couple = partial(op, operands=(0, 1), to_float=True, refuses="ch", tensors=())
 
 
 def _pair(xp: Any, x: Any, y: Any) -> tuple:
@@ -105,17 +105,19 @@ op(
 two(
     "xlogy",
     lambda xp, x, y: sp(xp).xlogy(*_pair(xp, x, y)),
-    lambda F, g, x, y: g * F.where(F.logical_and(x == 0, y <= 0), 0.0, F.log(_like(F, y, x))),
+    lambda F, g, x, y: g * F.where((x == 0) * (y <= 0), 0.0, F.log(_like(F, y, x))),
     lambda F, g, x, y: g * (x / y),
+    tensors=(),
 )
 op(
     "special_xlog1py",
     lambda xp, x, y: sp(xp).xlog1py(*_pair(xp, x, y)),
-    lambda F, g, x, y: g * F.where(F.logical_and(x == 0, y <= -1), 0.0, F.log1p(_like(F, y, x))),
+    lambda F, g, x, y: g * F.where((x == 0) * (y <= -1), 0.0, F.log1p(_like(F, y, x))),
     lambda F, g, x, y: g * (x / (y + 1)),
     operands=(0, 1),
     to_float=True,
     refuses="c",
+    tensors=(),
 )
 
 # Gamma functions
@@ -147,6 +149,7 @@ op(
     operands=(0, 1),
     to_float=True,
     refuses="ch",
+    tensors=(),
 )
 
 
@@ -161,6 +164,7 @@ two(
     lambda F, g, x, y: g * _gamma_density(F, x, y),
     to_float=False,
     refuses="bic",
+    tensors=(0, 1),
 )
 two(
     "igammac",
@@ -169,6 +173,7 @@ two(
     lambda F, g, x, y: -g * _gamma_density(F, x, y),
     to_float=False,
     refuses="bic",
+    tensors=(0, 1),
 )
 
 # Bessel functions

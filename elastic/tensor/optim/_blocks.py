@@ -22,6 +22,7 @@ ELEMENTS_A_THREAD = 1 << 19  # less is done before a second thread has started
 _UFUNCS = {
     "abs": np.abs,
     "add": np.add,
+    "clamp": np.clip,
     "div": np.true_divide,
     "maximum": np.maximum,
     "minimum": np.minimum,

@@ -59,7 +59,7 @@ class Rprop(Elementwise):
         turned = agreement < 0
         size[agreement > 0] *= grow
         size[turned] *= shrink
-        size[...] = F.minimum(F.maximum(size, smallest), largest)
+        size[...] = F.clamp(size, smallest, largest)
         before[...] = grad
         before[turned] = 0
         step = F.sign(before)
