@@ -19,7 +19,7 @@ __all__ = ["Job", "Scratch", "run"]
 BLOCK_BYTES = 1 << 19  # of one array: in the cache with others, and long beside a call's cost
 ELEMENTS_A_THREAD = 1 << 19  # less is done before a second thread has started
 
-_UFUNCS = {
+_UFUNCS: dict[str, Callable] = {
     "abs": np.abs,
     "add": np.add,
     "clamp": np.clip,
