@@ -57,10 +57,17 @@ class Scratch:
     sqrt: Callable
     sub: Callable
 
-    def __init__(self, size: int, dtype: Any):
-        self._memory = np.empty((self.ROWS + 1, size), dtype)
+    def __init__(self, row_bytes: int):
+        self._bytes = np.empty((self.ROWS + 1, row_bytes), np.uint8)
+        self._memory: Any = self._bytes
         self._rows: Any = ()
         self._next = 0
+
+    def take(self, size: int, dtype: Any) -> None:
+        """Make rows for arrays of up to `size` elements of this dtype."""
+        if size * dtype.itemsize > self._bytes.shape[1]:
+            self._bytes = np.empty((self.ROWS + 1, size * dtype.itemsize), np.uint8)
+        self._memory = self._bytes.view(dtype)
 
     def begin(self, size: int) -> None:
         """Make ready for arrays of `size` elements."""
@@ -125,11 +132,16 @@ def _blocks(job: Job, size: int) -> Iterator[Job]:
 
 def _work(blocks: Iterator[Job], formula: Callable, size: int, dtype: Any) -> None:
     np.seterr(all="ignore")  # each thread has its own, and a new one would warn
-    F = Scratch(size, dtype)
+    F = _spare.pop() if _spare else Scratch(BLOCK_BYTES)
+    F.take(size, dtype)
     for job in blocks:  # each block goes to the thread that asks first
         F.begin(job.param.size)
         grad = F.gradient(job, job.param, job.grad)
         formula(F, job.param, grad, job.state, *job.coefficients)
+    _spare.append(F)
+
+
+_spare: list[Scratch] = []  # from the steps before
 
 
 def thread_count() -> int:
