@@ -106,10 +106,17 @@ def _places() -> list[tuple[Any, str, Callable, Callable]]:
 def _apply(op: Any, args: list, out: Tensor | None = None) -> Any:
     """The result of an op on its arguments, cast as autocast wants it in this thread."""
     where = _where(args) if out is None else None
-    rule = where and RULES[where].get(op.name.lstrip("_"))
+    rule = where and RULES[where].get(_public_name(op, args))
     if not where or rule not in (LOWER, WIDE):
         return _plain_apply(op, args, out)
     return _plain_apply(op, _cast(args, where, _target(where, rule)), out)
+
+
+def _public_name(op: Any, args: list) -> str:
+    """What PyTorch calls an op; the recurrent networks are one op of ours."""
+    if op.name == "_recurrence":
+        return args[op.positions["kind"]]
+    return op.name.lstrip("_")
 
 
 def _casting(name: str, function: Callable) -> Callable:

@@ -13,8 +13,8 @@ _words = str.split
 
 _PRODUCTS = _words("""
     addbmm addmm baddbmm bmm chain_matmul conv1d conv2d conv3d conv_tbc conv_transpose1d
-    conv_transpose2d conv_transpose3d convolution einsum linalg_multi_dot linalg_vecdot linear
-    matmul mm prelu scaled_dot_product_attention
+    conv_transpose2d conv_transpose3d convolution einsum linalg_multi_dot linalg_vecdot linear lstm
+    matmul mm prelu rnn_relu rnn_tanh scaled_dot_product_attention
 """)
 
 _LOSSES = _words("""
@@ -45,7 +45,7 @@ RULES: dict[str, dict[str, str]] = {
     | dict.fromkeys(_LOSSES + _WIDE_ON_CPU, WIDE)
     | dict.fromkeys(_words("addmv addr bilinear"), OWN)
     | dict.fromkeys(_words("batch_norm group_norm instance_norm layer_norm rms_norm"), SAME),
-    "cuda": dict.fromkeys([*_PRODUCTS, *_words("addmv addr gru_cell lstm_cell mv")], LOWER)
+    "cuda": dict.fromkeys([*_PRODUCTS, *_words("addmv addr gru gru_cell lstm_cell mv")], LOWER)
     | dict.fromkeys(_LOSSES + _WIDE_ON_CUDA, WIDE)
     | dict.fromkeys(_words("batch_norm instance_norm"), SAME),
 }

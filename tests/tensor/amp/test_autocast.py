@@ -29,6 +29,8 @@ LOWER = {
     "layer": lambda: nn.Linear(4, 3)(F32),
     "conv1d": lambda: F.conv1d(BATCH, BATCH, F32[0, :1]),
     "transposed": lambda: F.conv_transpose2d(BATCH[None], BATCH[None]),
+    "lstm": lambda: nn.LSTM(4, 4)(BATCH)[0],
+    "rnn": lambda: nn.RNN(4, 4)(BATCH)[1],
     "prelu": lambda: F.prelu(F32, F32[0, :1]),
     "other half": lambda: F32.half() @ F32.half(),
 }
@@ -49,6 +51,7 @@ WIDE = {
     "pool": lambda: F.avg_pool3d(HALF.reshape(1, 1, 4, 2, 2), 2),
     "add": lambda: F32 + HALF,
     "cat": lambda: torch.cat([F32, HALF]),
+    "gru": lambda: nn.GRU(4, 4)(BATCH)[0],
     "mv": lambda: torch.mv(F32, F32[0]),
     "bilinear": lambda: F.bilinear(F32, F32, torch.rand(2, 4, 4)),
 }
