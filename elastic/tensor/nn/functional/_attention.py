@@ -44,8 +44,9 @@ def _attention_vjp(
     weights = out[1]
     if F is TENSORS:  # as part of the graph they have to be computed again
         scores = F.matmul(q, F.transpose(k, -1, -2)) * scale
-        shown = scores if mask is None else scores + mask
-        weights = F.where(weights == 0, 0.0, F.softmax(shown, -1))
+        blind = F.sum(weights, -1, True) == 0
+        shown = F.where(blind, 0.0, scores if mask is None else scores + mask)
+        weights = F.where(blind, 0.0, F.softmax(shown, -1))
     by_weight = F.matmul(g, F.transpose(v, -1, -2))
     by_score = (by_weight - F.sum(by_weight * weights, -1, True)) * weights
     scaled = by_score * scale

@@ -361,16 +361,17 @@ def composed(
     The last of `weights`, if there is one, projects h.
     """
     w_ih, w_hh, b_ih, b_hh, w_hr = weights
-    h, c = h0, c0
+    steps = _steps(sizes, reverse)
+    h, c = (_first(F, state, steps[0][1] - steps[0][0]) for state in (h0, c0))
     ended: list = []
     outputs = []
-    for start, end in _steps(sizes, reverse):
+    for start, end in steps:
         rows = end - start
         if rows < h.shape[0]:  # sequences end
             ended.append((F.narrow(h, 0, rows, h.shape[0] - rows), _rest(F, c, rows)))
         elif rows > h.shape[0]:
             h, c = (_grown(F, a, b, rows) for a, b in ((h, h0), (c, c0)))
-        h, c = (None if a is None else F.narrow(a, 0, 0, rows) for a in (h, c))
+        h, c = (_first(F, state, rows) for state in (h, c))
         z_x = F._linear(F.narrow(x, 0, start, rows), w_ih, b_ih)
         h, c = CELLS[kind].composed(F, z_x, F._linear(h, w_hh, b_hh), h, c)
         h = h if w_hr is None else F._linear(h, w_hr)
@@ -379,6 +380,10 @@ def composed(
     ends = [(h, c), *ended[::-1]]
     last = [F.cat([e[k] for e in ends], 0) for k in range(1 if c is None else 2)]
     return rows, *last
+
+
+def _first(F: Any, state: Any, rows: int) -> Any:
+    return None if state is None else F.narrow(state, 0, 0, rows)
 
 
 def _rest(F: Any, c: Any, rows: int) -> Any:
