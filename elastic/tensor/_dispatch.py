@@ -15,7 +15,7 @@ import numpy as np
 
 from elastic.tensor import backend, dtypes
 from elastic.tensor._autograd import ComplexNode, Node, Output, edge_of, next_order
-from elastic.tensor._errors import TRANSLATED, check_one_dtype, explained
+from elastic.tensor._errors import REPEATED, TRANSLATED, check_one_dtype, explained, repeats
 from elastic.tensor._grad_mode import mode
 from elastic.tensor._refusals import check_no_bools, refusal
 from elastic.tensor._registry import F32, F64, HALF_DTYPES, REGISTRY, TENSORS, Op, Traits, widened
@@ -447,11 +447,8 @@ def into(out: Any, result: Any) -> Any:
 
 def _check_written_once(array: Any) -> None:
     """Raises: RuntimeError when several elements of `array` lie in one place."""
-    if any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape, strict=True)):
-        raise RuntimeError(
-            "unsupported operation: more than one element of the written-to tensor refers to a "
-            f"single memory location. {_CLONE}"
-        )
+    if repeats(array):
+        raise RuntimeError(REPEATED)
 
 
 def check_overlap(out: Any, inputs: Sequence) -> None:

@@ -40,6 +40,17 @@ def explained(op: Any, raw: Sequence, error: Exception) -> Exception:
     return error
 
 
+REPEATED = (
+    "unsupported operation: more than one element of the written-to tensor refers to a single "
+    "memory location. Please clone() the tensor before performing the operation."
+)
+
+
+def repeats(array: Any) -> bool:
+    """Whether `array` shows an element several times, as what was expanded does."""
+    return any(n > 1 and not s for n, s in zip(array.shape, array.strides, strict=True))
+
+
 def dimension_error(dim: int, ndim: int) -> IndexError:
     """`dim` does not exist in a tensor of `ndim` dimensions."""
     span = max(ndim, 1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from elastic.tensor._autograd import Node, edge_of, next_order
 from elastic.tensor._dispatch import apply, check_cast, op
-from elastic.tensor._errors import TRANSLATED, broadcast_error
+from elastic.tensor._errors import REPEATED, TRANSLATED, broadcast_error
 from elastic.tensor._grad_mode import check_writable, mode
 from elastic.tensor._registry import F32, F64, REGISTRY
 from elastic.tensor._tensor import Tensor, requires
@@ -110,10 +110,7 @@ def write(self: Tensor, result: Any) -> None:
 def write_error(self: Tensor, error: Exception, shape: tuple) -> Exception:
     """What PyTorch says where numpy refused to write into `self`."""
     if not self._array.flags.writeable:
-        return RuntimeError(
-            "unsupported operation: more than one element of the written-to tensor refers to a "
-            "single memory location. Please clone() the tensor before performing the operation."
-        )
+        return RuntimeError(REPEATED)
     return (
         broadcast_error(self._array.shape, shape) or shape_error(self._array.shape, shape) or error
     )

@@ -22,9 +22,16 @@ IN_PLACE: dict[str, Callable] = {}
 
 
 def public(
-    *, function: bool = True, method: bool = True, inplace: bool = False, out: bool = False
+    *,
+    function: bool = True,
+    method: bool = True,
+    inplace: bool = False,
+    out: bool | Callable = False,
 ) -> Callable:
-    """A decorator: publishes the function in the namespace, as a method, as `name_`, with `out`."""
+    """A decorator: publishes the function in the namespace, as a method, as `name_`, with `out`.
+
+    `out` may be what checks it: called with the arguments, the result, and what `out=` names.
+    """
 
     def publish(body: Callable) -> Callable:
         name = body.__name__
@@ -40,7 +47,7 @@ def public(
     return publish
 
 
-def _called_as_in_pytorch(body: Callable, has_out: bool) -> Callable:
+def _called_as_in_pytorch(body: Callable, has_out: bool | Callable) -> Callable:
     """The function with `out=`, and with numpy's names of `dim` and `keepdim`, where it has these.
 
     `out` is a tensor (or several) that is overwritten with the result.
@@ -55,6 +62,10 @@ def _called_as_in_pytorch(body: Callable, has_out: bool) -> Callable:
         if out is not None:
             check_overlap(out, args)
         result = body(*args, **named)
-        return result if out is None else into(out, result)
+        if out is None:
+            return result
+        if callable(has_out):
+            has_out(args, result, out)
+        return into(out, result)
 
     return call

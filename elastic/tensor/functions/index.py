@@ -11,6 +11,7 @@ from elastic.tensor._indexing import index_arrays
 from elastic.tensor._publish import public
 from elastic.tensor._registry import TENSORS as F
 from elastic.tensor._tensor import Tensor, wrap
+from elastic.tensor.functions._outputs import apart, c_name, exact
 from elastic.tensor.ops.reduce import place
 
 
@@ -62,7 +63,7 @@ def index_put(
     return F._index_put(input, index_arrays(input._array.shape, indices), values, accumulate)
 
 
-@public(out=True)
+@public(out=apart)
 def take(input: Tensor, index: Tensor) -> Tensor:
     """The elements of the flattened `input` at `index`."""
     if index._array.dtype != np.int64:
@@ -123,7 +124,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 # Slices along a dimension
 
 
-@public(out=True)
+@public(out=apart)
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices of `input` at `index` along `dim`."""
     place(dim, input._array.ndim)
@@ -252,7 +253,7 @@ def index_reduce(
 # One index an element
 
 
-@public(out=True)
+@public(out=exact)
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """The elements of `input` that `index` names along `dim`."""
     shape, wanted = input._array.shape, index._array.shape
@@ -355,7 +356,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     if mask._array.dtype != bool:
         raise RuntimeError(
             "masked_fill_ only supports boolean masks, but got mask with dtype "
-            f"{_C_NAMES.get(mask.dtype.name, mask.dtype.name)}"
+            f"{c_name(mask.dtype)}"
         )
     if isinstance(value, Tensor) and value._array.ndim:
         raise RuntimeError(
@@ -373,11 +374,10 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     return F.masked_fill(input, mask, value)
 
 
-_C_NAMES = {"uint8": "unsigned char", "int64": "long int", "float32": "float", "float64": "double"}
 _C_TYPES = {"float32": "float", "float64": "double", "int64": "int64_t", "int32": "int"}
 
 
-@public(out=True)
+@public(out=apart)
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements of `input` where `mask` holds, in one dimension."""
     if mask._array.dtype != bool:

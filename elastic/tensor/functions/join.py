@@ -15,13 +15,14 @@ from elastic.tensor._publish import public
 from elastic.tensor._registry import TENSORS as F
 from elastic.tensor._tensor import Tensor, wrap
 from elastic.tensor._types import Size
+from elastic.tensor.functions._outputs import apart
 from elastic.tensor.ops.reduce import place
 
 # One after the other
 
 
-@public(method=False)
-def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor:
+@public(method=False, out=True)
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """`tensors` of equal shapes along a new dimension."""
     tensors = _promoted("stack", tensors)
     for k, each in enumerate(tensors):
@@ -30,20 +31,18 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor
                 f"stack expects each tensor to be equal size, but got {list(tensors[0].shape)} at "
                 f"entry 0 and {list(each.shape)} at entry {k}"
             )
-    return F.stack(tensors, dim, out=out)
+    return F.stack(tensors, dim)
 
 
-@public(method=False)
-def cat(
-    tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None, axis: int | None = None
-) -> Tensor:
+@public(method=False, out=apart)
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """`tensors` one after the other along `dim`."""
-    tensors, dim = _promoted("cat", tensors), dim if axis is None else axis
+    tensors = _promoted("cat", tensors)
     first = next((t for t in tensors if t._array.shape != (0,)), tensors[0])._array
     for k, each in enumerate(tensors):
         if each._array.shape != first.shape or not first.ndim:
             _check_cat(first, each._array, dim, k)
-    return F.cat(tensors, dim, out=out)
+    return F.cat(tensors, dim)
 
 
 _EMPTY = {

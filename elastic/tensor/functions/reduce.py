@@ -8,6 +8,7 @@ from elastic.tensor import dtypes, return_types
 from elastic.tensor._publish import public
 from elastic.tensor._registry import TENSORS as F
 from elastic.tensor._tensor import Tensor
+from elastic.tensor.functions._outputs import exact, like_input
 
 
 @public(out=True)
@@ -134,14 +135,14 @@ def check_not_empty(name: str, input: Tensor, dim: Any) -> None:
             raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
 
 
-@public(out=True)
+@public(out=like_input)
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """The largest elements over `dim`; equal ones share the gradient."""
     check_not_empty("amax", input, dim)
     return F.amax(input, dim, keepdim)
 
 
-@public(out=True)
+@public(out=like_input)
 def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """The smallest elements over `dim`; equal ones share the gradient."""
     check_not_empty("amin", input, dim)
@@ -162,7 +163,7 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     return F.argmin(input, dim, keepdim)
 
 
-@public(out=True)
+@public(out=exact)
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
     """(min, max) of all elements, or along `dim`. Raises: RuntimeError for an empty input."""
     shape = input._array.shape
@@ -252,10 +253,11 @@ def std_mean(
 def norm(
     input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None
 ) -> Tensor:
-    """The p-norm of the elements over `dim`; "nuc" is the sum of a matrix' singular values."""
+    """The p-norm of the elements over `dim`; "nuc" is the sum of the singular values of matrices."""
     x = cast(input, dtype)
-    if p == "nuc":
-        return _nuclear_norm(x, range(x._array.ndim) if dim is None else dim, keepdim)
+    if isinstance(p, str) and p != "fro":
+        dims = range(x._array.ndim) if dim is None else dim
+        return _linalg().matrix_norm(x, p, dims, keepdim)
     if dtypes.rank(x.dtype) < 2:
         raise RuntimeError(
             "linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
@@ -264,12 +266,10 @@ def norm(
     return F.norm(x, 2 if p in ("fro", None) else p, dim, keepdim)
 
 
-def _nuclear_norm(x: Tensor, dim: Any, keepdim: bool) -> Tensor:
-    found = F.sum(F.linalg_svdvals(F.movedim(x, tuple(dim), (-2, -1))), -1)
-    if not keepdim:
-        return found
-    kept = {d % x._array.ndim for d in dim}
-    return F.reshape(found, [1 if d in kept else n for d, n in enumerate(x._array.shape)])
+def _linalg() -> Any:
+    from elastic.tensor import linalg  # it is built on these functions
+
+    return linalg
 
 
 @public()

@@ -113,7 +113,8 @@ def _derivative(x: Tensor, dim: int, step: Any, edge_order: int) -> Tensor:
     if isinstance(step, Tensor):
         gaps = F.reshape(F.narrow(step, 0, 1, n - 1) - F.narrow(step, 0, 0, n - 1), (-1,))
     else:
-        gaps = F.expand(_creation.full((1,), step, dtype=x.dtype), (n - 1,))
+        dtype = x.dtype if dtypes.rank(x.dtype) > 1 else None
+        gaps = F.expand(_creation.full((1,), float(step), dtype=dtype), (n - 1,))
     shape = [-1 if d == dim else 1 for d in range(x._array.ndim)]
     gaps = F.reshape(gaps, shape)
     slopes = (F.narrow(x, dim, 1, n - 1) - F.narrow(x, dim, 0, n - 1)) / gaps

@@ -10,6 +10,7 @@ from elastic.tensor import backend, return_types
 from elastic.tensor._publish import public
 from elastic.tensor._registry import TENSORS as F
 from elastic.tensor._tensor import Tensor, wrap
+from elastic.tensor.functions._outputs import apart
 from elastic.tensor.functions.reduce import check_not_empty
 
 
@@ -41,7 +42,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     return return_types.topk(*F.topk(input, k, dim, largest))
 
 
-@public(out=True)
+@public(out=apart)
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """(values, indices) of the `k`-th smallest element along `dim`; nan counts as the largest."""
     _check_dim_not_empty("kthvalue", input, dim)

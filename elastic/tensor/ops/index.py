@@ -130,7 +130,7 @@ def _index_add(xp: Any, x: Any, dim: int, index: Any, source: Any, alpha: float 
     out = xp.array(x)
     if not out.size:
         return out
-    source = source if alpha == 1 else source * xp.asarray(alpha, source.dtype)
+    source = source if alpha == 1 else source * xp.asarray(alpha).astype(source.dtype)
     rows = out.reshape(out.shape or 1)
     where = positions(xp, rows.shape, _rows(place(dim, x.ndim), index))
     fold_at(xp, "add", rows, where, source.reshape(where.shape))

@@ -8,6 +8,7 @@ from typing import Any
 
 from elastic.tensor._dispatch import op
 from elastic.tensor._errors import dimension_error
+from elastic.tensor._registry import arrays
 
 Dims = Any  # an int, a sequence of ints, or None for all
 
@@ -203,9 +204,10 @@ def _norm(xp: Any, x: Any, p: float = 2, dim: Dims = None, keepdim: bool = False
         return xp.sqrt(fold(x * x if x.dtype.kind != "c" else x.real**2 + x.imag**2, "sum"))
     if p == 0:
         return fold(x != 0, "sum").astype(x.real.dtype)
+    size = arrays(xp).abs(x)
     if abs(p) == float("inf"):
-        return fold(abs(x), "max" if p > 0 else "min")
-    return fold(abs(x) ** p, "sum") ** (1 / p)
+        return fold(size, "max" if p > 0 else "min")
+    return fold(size**p, "sum") ** (1 / p)
 
 
 def _folded(x: Any, how: str, axis: Any, keepdims: bool) -> Any:

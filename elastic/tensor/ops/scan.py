@@ -8,7 +8,7 @@ import numpy as np
 
 from elastic.tensor._dispatch import op
 from elastic.tensor._registry import is_complex
-from elastic.tensor.ops.reduce import axes, place
+from elastic.tensor.ops.reduce import place
 
 _DOUBLE = {np.dtype("f4"): np.dtype("f8"), np.dtype("c8"): np.dtype("c16")}
 
@@ -82,9 +82,13 @@ def _logcumsumexp(xp: Any, x: Any, dim: int) -> Any:
         return x.copy()
     if x.dtype.kind != "c":
         return xp.logaddexp.accumulate(x, axis)
-    top = x.real.max(axes(dim, x.ndim), keepdims=True)
-    top = xp.where(xp.isfinite(top), top, 0)
-    return (xp.log(xp.exp(x - top).cumsum(axis)) + top).astype(x.dtype)
+    out = x.copy()
+    rows = xp.moveaxis(out, axis, 0)
+    for k in range(1, len(rows)):  # one by one: the angle of a sum goes on from that of its terms
+        swap = rows[k].real > rows[k - 1].real
+        top, low = xp.where(swap, rows[k], rows[k - 1]), xp.where(swap, rows[k - 1], rows[k])
+        rows[k] = top + xp.log1p(xp.exp(low - top))
+    return out
 
 
 def _logcumsumexp_vjp(F: Any, g: Any, x: Any, out: Any, dim: int) -> Any:
@@ -92,7 +96,7 @@ def _logcumsumexp_vjp(F: Any, g: Any, x: Any, out: Any, dim: int) -> Any:
     if not x.ndim:
         return g
     if is_complex(x):
-        return _cumsum_vjp(F, g * F.exp(-out), dim) * F.exp(x)
+        return _complex_vjp(F, g, x, out, dim)
     parts = []
     for sign in (1, -1):
         positive = g * sign > 0
@@ -100,6 +104,13 @@ def _logcumsumexp_vjp(F: Any, g: Any, x: Any, out: Any, dim: int) -> Any:
         logs = F.where(positive, logs, float("-inf"))
         parts.append(F.exp(F.flip(F.logcumsumexp(F.flip(logs, (dim,)), dim), (dim,)) + x))
     return parts[0] - parts[1]
+
+
+def _complex_vjp(F: Any, g: Any, x: Any, out: Any, dim: int) -> Any:
+    """The same sum pair by pair: complex terms have no logarithm to add them in."""
+    g, x, out = (F.movedim(each, dim, -1) for each in (g, x, out))
+    ratios = F.tril(F.exp(F.tril(F.unsqueeze(x, -2) - F.unsqueeze(out, -1))))
+    return F.movedim(F.sum(F.unsqueeze(g, -1) * ratios, -2), -1, dim)
 
 
 op("logcumsumexp", _logcumsumexp, _logcumsumexp_vjp)

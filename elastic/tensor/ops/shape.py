@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from elastic.tensor._dispatch import op
-from elastic.tensor.ops.reduce import axes, place
+from elastic.tensor.ops.reduce import axes, counted, place
 from elastic.tensor.ops.view import copy_op
 
 
@@ -15,8 +15,10 @@ def _sum_to_size(xp: Any, x: Any, size: Any) -> Any:
     lead = x.ndim - len(size)
     if lead < 0 or any(n not in (1, m) for n, m in zip(size, x.shape[lead:], strict=True)):
         raise RuntimeError(f"size {{{list(size)}}} is not expandable to size {{{list(x.shape)}}}.")
+    if x.shape == size and size:
+        return x
     repeated = [lead + k for k, n in enumerate(size) if n == 1 and x.shape[lead + k] != 1]
-    return x.sum((*range(lead), *repeated), keepdims=True).reshape(size)
+    return counted(x).sum((*range(lead), *repeated), keepdims=True).reshape(size)
 
 
 op("sum_to_size", _sum_to_size, lambda F, g, x_shape: F.expand(g, x_shape), packs=True)

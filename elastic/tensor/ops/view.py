@@ -8,6 +8,7 @@ from typing import Any
 
 from elastic.tensor import backend
 from elastic.tensor._dispatch import op
+from elastic.tensor._errors import repeats
 from elastic.tensor.dtypes import FROM_NUMPY
 from elastic.tensor.ops.reduce import axes, place
 
@@ -288,8 +289,7 @@ def _lying(x: Any, size: Any, strides: Any, offset: int = 0) -> Any:
     if 0 in size:
         return x.reshape(-1)[:0].reshape(size)
     out = backend.strided(memory, x.dtype, start, tuple(size), tuple(strides))
-    twice = any(s == 0 and n > 1 for n, s in zip(size, strides, strict=True))
-    return backend.read_only(out) if twice else out
+    return backend.read_only(out) if repeats(out) else out
 
 
 def _diagonal(xp: Any, x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
