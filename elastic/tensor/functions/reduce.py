@@ -253,7 +253,7 @@ def std_mean(
 def norm(
     input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None
 ) -> Tensor:
-    """The p-norm of the elements over `dim`; "nuc" is the sum of the singular values of matrices."""
+    """The p-norm of the elements over `dim`; "nuc" sums the singular values of matrices."""
     x = cast(input, dtype)
     if isinstance(p, str) and p != "fro":
         dims = range(x._array.ndim) if dim is None else dim
