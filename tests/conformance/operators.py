@@ -52,6 +52,8 @@ CALLS: dict[str, Callable] = {
     "mH": lambda x: x.mH,
     "einsum": lambda operands, equation: ours.einsum(equation, *operands),
     "linalg.lstsq.grad_oriented": lambda *args, **named: ours.linalg.lstsq(*args, **named)[:2],
+    "pca_lowrank": lambda a, b, **named: ours.pca_lowrank(a @ b.mT, **named),
+    "svd_lowrank": lambda a, b, **named: ours.svd_lowrank(a @ b.mT, **named),
     "linalg.pinv.singular": lambda a, b: ours.linalg.pinv(a @ b.mT),
     "max_pool2d_with_indices_backward": lambda x, **named: _max_pool2d_backward(x, **named),
 }

@@ -11,6 +11,7 @@ from elastic.tensor.functions import (
     conv,
     index,
     join,
+    lowrank,
     matrices,
     norm,
     pool,
@@ -19,6 +20,7 @@ from elastic.tensor.functions import (
     scan,
     shape,
     sort,
+    spectral,
     statistics,
     vision,
 )
@@ -31,6 +33,7 @@ __all__ = [
     "conv",
     "index",
     "join",
+    "lowrank",
     "matrices",
     "norm",
     "pool",
@@ -39,6 +42,7 @@ __all__ = [
     "scan",
     "shape",
     "sort",
+    "spectral",
     "statistics",
     "vision",
 ]
