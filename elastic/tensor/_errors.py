@@ -171,5 +171,8 @@ def _dtype_error(name: str, kinds: list, ndims: list) -> str:
     )
 
 
-class LinAlgError(RuntimeError):
+class _LinAlgError(RuntimeError):
     """A matrix is singular, not positive-definite, or an iteration did not converge."""
+
+
+LinAlgError = _LinAlgError  # the name that tracebacks show is PyTorch's

@@ -134,6 +134,11 @@ def special(xp: Any) -> Any:
     return importlib.import_module(name)
 
 
+def fft(xp: Any) -> Any:
+    """scipy.fft, or cupy's: twice as fast as numpy's, and loaded when first asked for."""
+    return importlib.import_module("scipy.fft" if xp is np else "cupyx.scipy.fft")
+
+
 def scipy_linalg() -> Any:
     """scipy.linalg, for what numpy has not: loaded when the first such op is asked for."""
     return importlib.import_module("scipy.linalg")

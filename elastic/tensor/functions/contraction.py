@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from elastic.tensor._publish import public
@@ -27,7 +28,7 @@ def einsum(*args: Any) -> Tensor:
     equation, operands = (args[0], args[1:]) if isinstance(args[0], str) else _from_lists(args)
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])
-    terms, out = _parsed(equation, [t._array.ndim for t in operands])
+    terms, out = _parsed(equation, tuple([t._array.ndim for t in operands]))
     _check_sizes(terms, operands)
     parts = [_simple(t, term) for t, term in zip(operands, terms, strict=True)]
     return _folded(*_squeezed(parts), out)
@@ -52,7 +53,8 @@ def _letter(number: Any) -> str:
     return _LETTERS[number]
 
 
-def _parsed(equation: str, ndims: list) -> tuple[list, tuple]:
+@cache
+def _parsed(equation: str, ndims: tuple) -> tuple[list, tuple]:
     """The terms of the inputs and the output. What `...` stands for are numbers from the right."""
     inputs, arrow, output = equation.partition("->")
     parts = inputs.split(",")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from elastic.tensor import backend
 from elastic.tensor._dispatch import op
 
 _FORWARD, _BACKWARD = ("backward", "ortho", "forward"), ("forward", "ortho", "backward")
@@ -15,19 +16,20 @@ _FORWARD, _BACKWARD = ("backward", "ortho", "forward"), ("forward", "ortho", "ba
 def _c2c(xp: Any, x: Any, dim: tuple, scale: int, forward: bool) -> Any:
     if not dim:
         return x.copy()
-    transform = xp.fft.fftn if forward else xp.fft.ifftn
+    module = backend.fft(xp)
+    transform = module.fftn if forward else module.ifftn
     return transform(x, axes=dim, norm=(_FORWARD if forward else _BACKWARD)[scale])
 
 
 def _r2c(xp: Any, x: Any, dim: tuple, scale: int, onesided: bool) -> Any:
     if onesided:
-        return xp.fft.rfftn(x, axes=dim, norm=_FORWARD[scale])
+        return backend.fft(xp).rfftn(x, axes=dim, norm=_FORWARD[scale])
     return _c2c(xp, x, dim, scale, True)
 
 
 def _c2r(xp: Any, x: Any, dim: tuple, scale: int, last: int) -> Any:
     size = [*[x.shape[d] for d in dim[:-1]], last]
-    return xp.fft.irfftn(x, size, dim, _BACKWARD[scale])
+    return backend.fft(xp).irfftn(x, size, dim, _BACKWARD[scale])
 
 
 def _r2c_vjp(F: Any, g: Any, x_shape: tuple, dim: tuple, scale: int, onesided: bool) -> Any:

@@ -174,8 +174,12 @@ def _euclidean_dist(xp: Any, x: Any, y: Any, by_product: bool) -> Any:
     """The distances of all rows; `by_product` costs less memory and some digits."""
     if not by_product:
         return xp.sqrt(xp.square(x[..., :, None, :] - y[..., None, :, :]).sum(-1))
-    squares = xp.square(x).sum(-1)[..., :, None] + xp.square(y).sum(-1)[..., None, :]
-    return xp.sqrt(xp.maximum(squares - 2 * xp.matmul(x, y.swapaxes(-1, -2)), 0))
+    ones = (xp.ones((*each.shape[:-1], 1), each.dtype) for each in (x, y))
+    squares = (xp.square(each).sum(-1, keepdims=True) for each in (x, y))
+    left = xp.concatenate([-2 * x, next(squares), next(ones)], -1)
+    right = xp.concatenate([y, next(ones), next(squares)], -1)
+    out = xp.matmul(left, right.swapaxes(-1, -2))
+    return xp.sqrt(xp.maximum(out, 0, out=out), out=out)
 
 
 def _pulled(F: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
