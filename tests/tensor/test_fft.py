@@ -49,9 +49,9 @@ def test_value_and_gradients(name: str, x: np.ndarray, given: dict) -> None:
         out = function(real if imaginary is None else real + imaginary * 1j, **given)
         return (out.real, out.imag) if out.is_complex() else (out,)
 
-    leaves = [torch.tensor(np.array(p)).requires_grad_() for p in (x.real, np.imag(x))]
-    assert torch.autograd.gradcheck(parts, leaves if np.iscomplexobj(x) else leaves[:1] + leaves)
-    return
+    arrays = (x.real, x.imag) if np.iscomplexobj(x) else (x,)
+    leaves = [torch.tensor(np.array(each)).requires_grad_() for each in arrays]
+    assert torch.autograd.gradcheck(parts, leaves)
 
 
 @pytest.mark.parametrize(("back", "there"), [("ihfft2", "hfft2"), ("ihfftn", "hfftn")])
