@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from elastic.tensor import _creation, _indexing, _methods, _random, dtypes, ops
+from elastic.tensor import _autocast, _creation, _indexing, _methods, _random, dtypes, ops
 from elastic.tensor import functions as families
 from elastic.tensor._dispatch import apply
 from elastic.tensor._docs import meanings
@@ -130,7 +130,7 @@ def _methods_by_name() -> dict[str, Any]:
     entries = [entry for name, entry in REGISTRY.items() if is_public(name)]
     table: dict[str, Any] = {f"__{name}__": f for name, f in _OPERATORS.items()}
     table |= {each.name: each.call for each in entries if each.traits.method and not each.variadic}
-    table |= METHODS
+    table |= _autocast.cover(dict(METHODS))
     table |= {name: getattr(_random, name) for name in _RANDOM}
     table |= {name: getattr(_methods, name) for name in _OWN}
     table |= {f"{each.name}_": in_place(each.name) for each in entries if each.traits.inplace}
@@ -183,4 +183,5 @@ def functions() -> dict[str, Callable]:
     A function takes the place of the op of its name: it knows more arguments.
     """
     table = {name: entry.call for name, entry in REGISTRY.items() if is_public(name)} | FUNCTIONS
+    _autocast.cover(table)
     return table | {alias: table[name] for alias, name in ALIASES.items() if name in table}

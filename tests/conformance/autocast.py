@@ -61,7 +61,7 @@ def examine(name: str) -> Verdict:
 
 def forms(name: str, args: tuple) -> Iterator[tuple[Callable, Callable | None]]:
     """The operation in both libraries: as a function, and as a method where there is one."""
-    for place, own in ((torch, ours), (torch.nn.functional, ours.nn.functional)):
+    for place, own in ((torch.nn.functional, ours.nn.functional), (torch, ours)):
         if hasattr(place, name):
             yield getattr(place, name), getattr(own, name, None)
             break

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from elastic.tensor import Tensor, backend, dtypes
+from elastic.tensor._autocast import state, switch
 from elastic.tensor._types import device
-from elastic.tensor.amp._casting import state, switch
 
 __all__ = [
     "autocast",

@@ -1,28 +1,24 @@
 """What autocast does to operations, and how it is switched on without a cost while it is off.
 
-While any thread is in autocast, `apply` of the dispatch is ours, its short paths for float32 are
-closed, and functions that are made of several ops are replaced by ones that cast first. When the
-last thread has left, all is as before. Each thread has its own state: one that is not in autocast
-computes as ever.
+While any thread is in autocast, ops take the detour (`_detour`) to an `apply` that casts first.
+Functions that are made of several ops are covered: they ask whether a thread is in autocast. Each
+thread has its own state: one that is not in autocast computes as ever.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from elastic.tensor import Tensor, dtypes
+from elastic.tensor import _detour, dtypes
 from elastic.tensor import _dispatch as dispatch
+from elastic.tensor._autocast_rules import LOWER, OWN, RULES, SAME, WIDE
 from elastic.tensor._grad_mode import mode
-from elastic.tensor._registry import F32, F64, REGISTRY, TENSORS
-from elastic.tensor.amp._lists import LOWER, OWN, RULES, SAME, WIDE
-
-__all__ = ["State", "disabled", "state", "switch"]
+from elastic.tensor._registry import F32, REGISTRY, TENSORS
+from elastic.tensor._tensor import Tensor
 
 _plain_apply = dispatch.apply
 
@@ -61,46 +57,30 @@ def disabled(device_type: str) -> Iterator[None]:
         state.enabled[device_type] = before
 
 
+_users = {"count": 0}  # threads in autocast
 _lock = threading.Lock()
-_threads = 0
 
 
-def _count(change: int) -> None:
-    """Note that a thread enters or leaves autocast."""
-    global _threads
+def _count(step: int) -> None:
+    """Note that a thread enters (1) or leaves (-1) autocast."""
     with _lock:
-        _threads += change
-        if _threads == max(change, 0):  # the first enters, the last leaves
-            _install(change > 0)
+        _users["count"] += step
+        _detour.take(step)
+        vars(dispatch)["apply"] = _apply if _users["count"] else _plain_apply
 
 
-def _install(on: bool) -> None:
-    closed = {"apply": _apply, "F32": None, "F64": None}
-    opened = {"apply": _plain_apply, "F32": F32, "F64": F64}
-    vars(dispatch).update(closed if on else opened)
-    for owner, name, plain, casting in _places():
-        setattr(owner, name, casting if on else plain)
+def cover(table: dict[str, Any]) -> dict[str, Any]:
+    """The table, its functions that autocast has a rule for replaced by ones that know it.
+
+    Ops know it without: they take the detour.
+    """
+    names = {name for rules in RULES.values() for name in rules} - REGISTRY.keys() - _MADE_OF_ONE_OP
+    table.update({name: _casting(name, table[name]) for name in names & table.keys()})
+    return table
 
 
-@functools.cache
-def _places() -> list[tuple[Any, str, Callable, Callable]]:
-    """Where the functions that are to be replaced are bound: (owner, name, function, casting)."""
-    functional = importlib.import_module("elastic.tensor.nn.functional")
-    namespace = sys.modules["elastic.tensor"]
-    casting: dict[Callable, Callable] = {}
-    for name in {name for rules in RULES.values() for name in rules}:
-        for owner in (namespace, functional):
-            function = vars(owner).get(name)
-            if callable(function) and getattr(REGISTRY.get(name), "call", None) is not function:
-                casting[function] = _casting(name, function)
-    owners = [m for name, m in sys.modules.items() if f"{name}.".startswith("elastic.tensor.")]
-    owners = [m for m in owners if not m.__name__.startswith(__name__.rpartition(".")[0])]
-    return [
-        (owner, name, value, casting[value])
-        for owner in (Tensor, *owners)
-        for name, value in vars(owner).items()
-        if callable(value) and getattr(value, "__hash__", None) and value in casting
-    ]
+_MADE_OF_ONE_OP = {"linear", "prelu"}
+_MADE_OF_ONE_OP |= {f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3)}
 
 
 def _apply(op: Any, args: list, out: Tensor | None = None) -> Any:
@@ -124,17 +104,22 @@ def _casting(name: str, function: Callable) -> Callable:
 
     @functools.wraps(function)
     def call(*args: Any, **named: Any) -> Any:
+        if not _users["count"]:
+            return function(*args, **named)
         where = _where(args) or _where(named.values())
         rule = where and RULES[where].get(name)
         if not where or rule is None or named.get("out") is not None:
             return function(*args, **named)
-        first = getattr(args[0], "dtype", None)
-        if rule != OWN:
-            target = _target(where, rule)
-            args, named = _cast(args, where, target), _cast(named, where, target)
+        given = (args, named)
+        if rule == LOWER:
+            given = _cast(given, where, state.dtype[where])
+        if rule != OWN:  # also LOWER: halves are computed in float32, and rounded once
+            given = _cast(given, where, dtypes.float32)
         with disabled(where):
-            result = function(*args, **named)
-        return result.to(first) if rule == SAME else result
+            result = function(*given[0], **given[1])
+        if rule == LOWER and result.dtype is dtypes.float32:
+            return result.to(state.dtype[where])
+        return result.to(args[0].dtype) if rule == SAME else result
 
     return call
 

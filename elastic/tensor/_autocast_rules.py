@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["LOWER", "OWN", "RULES", "SAME", "WIDE"]
-
 LOWER = "lower"  # in the half precision of the context
 WIDE = "float32"
 OWN = "own"  # in the dtype that it has without autocast
