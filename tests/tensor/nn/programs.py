@@ -301,6 +301,26 @@ def initialised(t: Any) -> list:
     ]  # fmt: skip
 
 
+@program
+def namespace(t: Any) -> list:
+    """What is in the namespace itself too, with arguments of its own."""
+    lstm, gru, cell = t.nn.LSTM(2, 3, 2, bidirectional=True), t.nn.GRU(2, 3), t.nn.LSTMCell(2, 3)
+    zeros = t.zeros(4, 2, 3)
+    weights = [p for each in lstm.all_weights for p in each]
+    rows = t.randn(3, 4)
+    return [
+        t.celu(rows, 2.0), t.rrelu(rows, training=True), t.hardshrink(rows, 0.3),
+        rows.prelu(t.ones(1)), t.dropout(rows, 0.5, True), t.dropout_(rows.clone(), 0.5, True),
+        t.feature_dropout(t.ones(2, 3, 4), 0.5, True), t.alpha_dropout(rows, 0.5, True),
+        t.kl_div(rows, rows.sigmoid(), 2), t.triplet_margin_loss(rows, -rows, rows + 1, 0.5),
+        t.embedding(rows, t.tensor([1, 2])), t.norm_except_dim(rows), t.selu_(rows.clone()),
+        *t.lstm(t.randn(5, 2, 2), (zeros, zeros), weights, True, 2, 0.0, True, True, False),
+        *t.gru(t.randn(5, 2), t.tensor([3, 2]), t.zeros(1, 3, 3), list(gru.parameters()), True, 1,
+               0.0, False, False),
+        *t.lstm_cell(t.randn(4, 2), (t.zeros(4, 3), t.zeros(4, 3)), *cell.parameters()),
+    ]  # fmt: skip
+
+
 def computed(t: Any, name: str) -> list:
     """What a program gives: words, and the shapes and elements of tensors."""
     t.manual_seed(0)

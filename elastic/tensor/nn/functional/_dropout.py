@@ -94,6 +94,11 @@ def feature_alpha_dropout(
     return _alpha_dropped(input, shape, p, training, inplace)
 
 
+def feature_dropout(input: Tensor, p: float, training: bool, inplace: bool) -> Tensor:
+    """Returns input with whole channels zeroed. Shapes: (N, C, *)."""
+    return _dropped(input, _channels(input), p, training, inplace)
+
+
 def _warn(text: str) -> None:
     warnings.warn(text, UserWarning, stacklevel=3)
 

@@ -71,6 +71,33 @@ def _fused(
     return out, h, *c
 
 
+def called(kind: str, *args: Any) -> tuple:
+    """Returns (output, states ...) of a call as of PyTorch's `torch.lstm`, padded or packed."""
+    packed = isinstance(args[3], (tuple, list))
+    input, *rest = args
+    sizes: Any = rest.pop(0).tolist() if packed else None
+    hx, params, has_biases, layers, p, train, bidirectional, *batch_first = rest
+    steps = input.transpose(0, 1) if batch_first and batch_first[0] else input
+    h, c = hx if kind == "lstm" else (hx, None)
+    directions = 2 if bidirectional else 1
+    each = len(params) // (layers * directions)
+    weights = [_five(params[k : k + each], has_biases) for k in range(0, len(params), each)]
+    rows = steps if packed else steps.reshape(-1, steps.shape[2])
+    counts: Any = sizes if packed else (steps.shape[1],) * len(steps)
+    out, *states = network(kind, rows, counts, h, c, weights, directions, p if train else 0.0)
+    if not packed:
+        out = out.reshape(*steps.shape[:2], -1)
+        out = out.transpose(0, 1) if batch_first and batch_first[0] else out
+    return out, *[state for state in states if state is not None]
+
+
+def _five(params: Any, has_biases: bool) -> tuple:
+    """(w_ih, w_hh, b_ih, b_hh, w_hr) from those that there are."""
+    biases = params[2:4] if has_biases else (None, None)
+    rest = params[4 if has_biases else 2 :]
+    return *params[:2], *biases, rest[0] if rest else None
+
+
 def step(
     kind: str,
     input: Tensor,
