@@ -33,7 +33,7 @@ _SAME = """
 FUNCTIONS |= {name: _forwarded(name) for name in _SAME.split()}
 METHODS |= {name: FUNCTIONS[name] for name in ("hardshrink", "prelu")}
 
-# Losses, with their parameters here: they take the reduction as a number.
+# Losses, with their parameters here: they take the reduction as a number, 0 if none is given.
 _REDUCTIONS = ("none", "mean", "sum")
 _LOSSES = {
     "binary_cross_entropy_with_logits": "input target weight pos_weight reduction",
@@ -52,7 +52,7 @@ def _loss(name: str) -> Callable:
 
     def call(*args: Any, **named: Any) -> Tensor:
         given = dict(zip(names, args, strict=False)) | named
-        given["reduction"] = _REDUCTIONS[given.get("reduction", 1)]
+        given["reduction"] = _REDUCTIONS[given.get("reduction", 0)]
         return getattr(_home(), name)(**given)
 
     call.__name__ = call.__qualname__ = name
