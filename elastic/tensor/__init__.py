@@ -136,7 +136,7 @@ for _name, _function in _bind.functions().items():
 # Built on this module or rarely needed, so loaded when first asked for
 _MODULES = (
     *("amp", "cpu", "fft", "func", "nn", "optim", "safetensors", "serialization"),
-    *("signal", "special", "utils"),
+    *("backends", "signal", "special", "utils", "version"),
 )
 _LATER = {name: name for name in _MODULES}
 _LATER |= {"load": "serialization", "save": "serialization"}
@@ -144,6 +144,18 @@ _LATER |= {
     f"{name}_window": "signal.windows"
     for name in ("bartlett", "blackman", "hamming", "hann", "kaiser")
 }
+_SETTINGS = """
+    are_deterministic_algorithms_enabled compile get_deterministic_debug_mode
+    get_float32_matmul_precision get_num_interop_threads get_num_threads
+    is_deterministic_algorithms_warn_only_enabled is_warn_always_enabled set_default_tensor_type
+    set_deterministic_debug_mode set_float32_matmul_precision set_flush_denormal
+    set_num_interop_threads set_num_threads set_warn_always use_deterministic_algorithms
+"""
+_LATER |= dict.fromkeys(_SETTINGS.split(), "_settings")
+_TITLES = "BFloat16 Bool Byte Char Double Float Half Int Long Short"
+_LATER |= {f"{title}Tensor": "_typed" for title in _TITLES.split()}
+_LATER |= dict.fromkeys(("TypedStorage", "UntypedStorage"), "_storage")
+_LATER |= {"__version__": "version"}
 _AUTOCAST = """
     autocast autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache
     get_autocast_cpu_dtype get_autocast_dtype get_autocast_gpu_dtype is_autocast_cache_enabled

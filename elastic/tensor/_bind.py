@@ -12,7 +12,7 @@ import numpy as np
 
 from elastic.tensor import _autocast, _creation, _indexing, _methods, _random, dtypes, ops
 from elastic.tensor import functions as families
-from elastic.tensor._dispatch import apply
+from elastic.tensor._dispatch import apply, check_cast
 from elastic.tensor._docs import meanings
 from elastic.tensor._inplace import in_place, is_recorded, reshaping
 from elastic.tensor._publish import FUNCTIONS, IN_PLACE, METHODS
@@ -145,6 +145,7 @@ def _methods_by_name() -> dict[str, Any]:
     table |= {"copy_": _indexing.copy_, "type": _methods.type_}
     table |= {"T": property(_methods.transposed), "mT": property(_methods.turned)}
     table |= {"real": property(FUNCTIONS["real"]), "imag": property(FUNCTIONS["imag"])}
+    table |= families.facts.PROPERTIES
     table |= {"H": property(_methods.adjoint), "mH": property(_methods.adjoints)}
     table |= {f"{name}_": reshaping(name) for name in ("squeeze", "unsqueeze", "t", "transpose")}
     for ending in ("", "_"):
@@ -159,7 +160,9 @@ def _overwriting(name: str, function: Callable) -> Callable:
     def call(self: Tensor, *args: Any, **named: Any) -> Tensor:
         # what the graph keeps of the old values is a copy: backward reads it later
         old = F.clone(self) if is_recorded(self, args) else self
-        return _indexing.copy_(self, function(old, *args, **named))
+        result = function(old, *args, **named)
+        check_cast(result._array, self._array)
+        return _indexing.copy_(self, result)
 
     call.__name__ = call.__qualname__ = name + "_"
     return call

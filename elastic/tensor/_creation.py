@@ -5,46 +5,39 @@ All makers take the keywords `dtype` (the default one unless given), `device` an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from elastic.tensor import backend, dtypes
 from elastic.tensor._tensor import Tensor, wrap
-from elastic.tensor._types import Size, contiguous_format, device, memory_format, preserve_format
+from elastic.tensor._types import (
+    Size,
+    contiguous_format,
+    default_device,
+    device,
+    memory_format,
+    preserve_format,
+)
 
 # Where makers put a tensor unless told
 
 
-_place: list[Any] = [None]
-
-
 def set_default_device(device: Any) -> None:
     """Makes `device` the one on which makers put new tensors; None means the host."""
-    _place[0] = None if device is None else as_device(device)
+    default_device[0] = None if device is None else as_device(device)
 
 
 def get_default_device() -> device:
     """The device on which makers put new tensors."""
-    return _place[0] or device("cpu")
-
-
-@contextmanager
-def default_device(where: Any) -> Iterator[None]:
-    """Within the block, makers put new tensors on `where`: `with torch.device("cuda"):`."""
-    before = _place[0]
-    set_default_device(where)
-    try:
-        yield
-    finally:
-        _place[0] = before
+    return default_device[0] or device("cpu")
 
 
 def as_device(where: Any) -> device:
     """`where` (a device, its name, or the number of a GPU) as a device."""
-    return device("cuda", where) if isinstance(where, int) else device(where)
+    return where if isinstance(where, device) else device(where)
 
 
 # From data
@@ -142,7 +135,9 @@ def _has_array(data: Any) -> bool:
 def _plain(data: Any, depth: int) -> Any:
     """`data` with tensors inside sequences as numbers. Raises: ValueError for ragged sequences."""
     if isinstance(data, Tensor):
-        return backend.to_host(data._array)
+        if data._array.size != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        return data.tolist() if not data._array.ndim else backend.to_host(data._array)
     if isinstance(data, str):
         raise (
             ValueError("too many dimensions 'str'")
@@ -182,7 +177,7 @@ def _as_dtype(array: Any, dtype: dtypes.dtype | None, data: Any) -> Any:
         _check_fits(array, dtype, data)
         return array.astype(dtype.np)
     if _has_array(data) or (isinstance(data, (list, tuple)) and _holds_arrays(data)):
-        return array.astype(dtypes.from_numpy_dtype(array.dtype).np, copy=False)
+        return array.astype(_inferred(data).np, copy=False)
     if array.dtype.kind == "f":
         return array.astype(dtypes.get_default_dtype().np)
     if array.dtype.kind == "c":
@@ -208,13 +203,24 @@ def _fitting(value: Any, dtype: dtypes.dtype) -> Any:
     return array.astype(dtype.np)
 
 
+def _inferred(data: Any) -> dtypes.dtype:
+    """The dtype of tensors, arrays and numbers together."""
+    if isinstance(data, Tensor):
+        return data.dtype
+    if isinstance(data, (np.ndarray, np.generic)):
+        return dtypes.from_numpy_dtype(data.dtype)
+    if isinstance(data, (list, tuple)):
+        return functools.reduce(dtypes.promote_types, map(_inferred, data))
+    return dtypes.scalar_dtype(data)
+
+
 def _holds_arrays(data: Sequence) -> bool:
     first = data[0] if data else None
     return _has_array(first) or (isinstance(first, (list, tuple)) and _holds_arrays(first))
 
 
 def finished(array: Any, where: Any, requires_grad: bool) -> Tensor:
-    where = _place[0] if where is None else as_device(where)
+    where = default_device[0] if where is None else as_device(where)
     t = wrap(array if where is None else backend.to_device(array, where))
     if requires_grad and dtypes.rank(t.dtype) < 2:
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
@@ -257,7 +263,7 @@ def _filled(name: str, size: tuple, value: Any, settings: dict) -> Tensor:
     dtype = dtypes.as_dtype(settings.pop("dtype", None))
     dtype = dtype or (out.dtype if out is not None else dtypes.get_default_dtype())
     where, requires_grad, layout = options(name, settings)
-    xp = backend.module_for(_place[0] if where is None else as_device(where))
+    xp = backend.module_for(default_device[0] if where is None else as_device(where))
     array = xp.empty(sizes, dtype.np)
     if value is not None:
         array[...] = _fitting(value, dtype)

@@ -15,6 +15,7 @@ import numpy as np
 
 from elastic.tensor import dtypes
 from elastic.tensor._tensor import Tensor, wrap
+from elastic.tensor._types import device as _device
 
 _STATE = struct.Struct("<QiiQ624QdddixxxxfBxxx")  # at::CPUGeneratorImplState, 5056 bytes
 
@@ -23,17 +24,24 @@ class Generator:
     """A stream of random numbers with PyTorch's state."""
 
     def __init__(self, device: Any = "cpu"):
-        self.device = device
+        self.device = _device(device)
         self._engine = np.random.RandomState(0)
         self.manual_seed(_DEFAULT_SEED)
 
     def manual_seed(self, seed: int) -> Generator:
-        """Itself, started anew from `seed`."""
-        self._seed = int(seed) & 0xFFFFFFFFFFFFFFFF
+        """Itself, started anew from `seed`. Raises: ValueError for more than 64 bits."""
+        seed = int(seed)
+        if not -(2**63) <= seed < 2**64:
+            raise ValueError("Overflow when unpacking long long")
+        self._seed = seed & 0xFFFFFFFFFFFFFFFF
         self._engine.seed(self._seed & 0xFFFFFFFF)  # a new engine would cost thirty times as much
         self._fresh = True  # no word drawn since seeding: PyTorch's state tells this apart
         self._normal: float | None = None  # the second value of Box-Muller, kept for the next call
         return self
+
+    def clone_state(self) -> Generator:
+        """Another generator at the same place."""
+        return Generator(self.device).set_state(self.get_state())
 
     def seed(self) -> int:
         """A new seed from the system, already in use."""
@@ -59,11 +67,13 @@ class Generator:
 
     def set_state(self, state: Tensor) -> Generator:
         """Itself, at the place that `state` (5056 bytes) tells."""
+        if state.dtype is not dtypes.uint8:
+            raise TypeError("RNG state must be a torch.ByteTensor")
         raw = state._array.tobytes()
-        if state.dtype is not dtypes.uint8 or len(raw) != _STATE.size:
+        if len(raw) != _STATE.size:
             raise RuntimeError(
-                f"a generator's state is a uint8 tensor of {_STATE.size} bytes, got "
-                f"{state.dtype} of {len(raw)}"
+                f"Expected a CPUGeneratorImplState of size {_STATE.size} but found the input RNG "
+                f"state size to be {len(raw)}"
             )
         self._seed, left, _, following, *rest = _STATE.unpack(raw)
         words, (_, normal, _, valid, _, _) = rest[:624], rest[624:]

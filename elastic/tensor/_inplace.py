@@ -97,9 +97,9 @@ def _move_saved_output(node: Node, self: Tensor) -> None:
 def write(self: Tensor, result: Any) -> None:
     """Copies `result` into the memory of `self` and counts the version up."""
     array = self._array
-    check_cast(result, array)
     if result.shape != array.shape:
         raise shape_error(array.shape, result.shape) or AssertionError(result.shape)
+    check_cast(result, array)
     try:
         array[...] = result
     except TRANSLATED as error:

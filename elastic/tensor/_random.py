@@ -83,7 +83,7 @@ def normal_(
     """Itself, filled with numbers normal around `mean`."""
     _check(self)
     if std < 0:
-        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
     if self.is_complex():  # the variance is that of both parts together
         normal_(_parts(self), mean, std / math.sqrt(2), generator=generator)
         return self

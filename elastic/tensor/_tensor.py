@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elastic.tensor import backend, dtypes
+from elastic.tensor._errors import dimension_error
 from elastic.tensor._grad_mode import InferenceCell, enable_grad, mode
 from elastic.tensor._types import Size, device
 
@@ -126,7 +127,9 @@ class Tensor:
 
     def size(self, dim: int | None = None) -> Any:
         """Its shape, or the size of one dimension."""
-        return self.shape if dim is None else self.shape[dim]
+        if dim is None:
+            return self.shape
+        return self._array.shape[_checked(dim, self._array.ndim)]
 
     def dim(self) -> int:
         """The number of its dimensions."""
@@ -141,7 +144,7 @@ class Tensor:
     def stride(self, dim: int | None = None) -> Any:
         """Elements from one index to the next: of every dimension, or of one."""
         strides = tuple(s // self._array.itemsize for s in self._array.strides)
-        return strides if dim is None else strides[dim]
+        return strides if dim is None else strides[_checked(dim, len(strides))]
 
     def data_ptr(self) -> int:
         """The address of its first element."""
@@ -308,6 +311,13 @@ def _replay(t: Tensor, view: View) -> None:
         for op, args in view.path:
             fresh = op.call(fresh, *args)
     t._node, t._requires_grad, view.seen = fresh._node, fresh._requires_grad, view.base._node
+
+
+def _checked(dim: int, ndim: int) -> int:
+    """`dim`. Raises: IndexError when there is no such dimension."""
+    if not -ndim <= dim < ndim:
+        raise dimension_error(dim, ndim)
+    return dim
 
 
 def retains(t: Tensor) -> bool:

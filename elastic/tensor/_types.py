@@ -12,6 +12,15 @@ class Size(tuple):
 
     __slots__ = ()
 
+    def __new__(cls, sizes: Iterable[int] = ()) -> Size:
+        size = super().__new__(cls, sizes)
+        for k, each in enumerate(size):
+            if not hasattr(each, "__index__"):
+                raise TypeError(
+                    f"torch.Size() takes an iterable of 'int' (item {k} is '{type(each).__name__}')"
+                )
+        return size
+
     def numel(self) -> int:
         """The number of elements of a tensor of this shape."""
         return prod(self)
@@ -26,28 +35,61 @@ class Size(tuple):
     def __add__(self, other: Iterable[int]) -> Size:  # type: ignore[override]
         return Size((*self, *other))
 
-    def __reduce__(self) -> tuple:
-        return Size, (tuple(self),)
+    def __radd__(self, other: Iterable[int]) -> Size:
+        return Size((*other, *self))
+
+    def __mul__(self, times: Any) -> Size:
+        return Size(tuple(self) * times)
+
+    __rmul__ = __mul__
+
+
+# All that PyTorch knows; tensors here live on cpu and cuda
+_KINDS = (
+    "cpu, cuda, ipu, xpu, mkldnn, opengl, opencl, ideep, hip, ve, fpga, maia, xla, lazy, vulkan, "
+    "mps, meta, hpu, mtia, privateuseone"
+)
 
 
 class device:
-    """Where an array lives: `device("cpu")`, `device("cuda:1")` or `device("cuda", 1)`."""
+    """Where an array lives: `device("cpu")`, `device("cuda:1")` or `device("cuda", 1)`.
 
-    __slots__ = ("index", "type")
+    As a context manager it is where new tensors are put. Raises: RuntimeError for unknown names.
+    """
+
+    __slots__ = ("_before", "index", "type")
 
     type: str
     index: int | None
 
     def __init__(self, type: Any, index: int | None = None):
+        if isinstance(type, int):
+            type, index = "cuda", type
         if isinstance(type, device):
             type, index = type.type, type.index
-        kind, _, number = type.partition(":")
-        if kind not in ("cpu", "cuda"):
+        kind, colon, number = type.partition(":")
+        if kind not in _KINDS.split(", "):
             raise RuntimeError(
-                f"Expected one of cpu, cuda device type at start of device string: {type}"
+                f"Expected one of {_KINDS} device type at start of device string: {kind}"
+            )
+        if colon and not number.isdigit():
+            raise RuntimeError(f"Invalid device string: '{type}'")
+        if index is not None and not isinstance(index, int):
+            raise TypeError(
+                "device(): argument 'index' (position 2) must be int, not "
+                f"{index.__class__.__name__}"
             )
         self.type = kind
         self.index = int(number) if number else index
+        self._before: list[Any] = []
+
+    def __enter__(self) -> device:
+        self._before.append(default_device[0])
+        default_device[0] = self
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        default_device[0] = self._before.pop()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
@@ -56,7 +98,7 @@ class device:
         return hash((self.type, self.index))
 
     def __reduce__(self) -> tuple:
-        return device, (self.type,) if self.index is None else (self.type, self.index)
+        return device, (self.type, self.index)
 
     def __str__(self) -> str:
         return self.type if self.index is None else f"{self.type}:{self.index}"
@@ -64,6 +106,9 @@ class device:
     def __repr__(self) -> str:
         number = "" if self.index is None else f", index={self.index}"
         return f"device(type='{self.type}'{number})"
+
+
+default_device: list[device | None] = [None]  # where makers put a tensor unless told
 
 
 class _Constant:

@@ -10,6 +10,7 @@ import numpy as np
 from elastic.tensor import dtypes, return_types
 from elastic.tensor._dispatch import result_type
 from elastic.tensor._publish import public
+from elastic.tensor._refusals import refusal
 from elastic.tensor._registry import TENSORS as F
 from elastic.tensor._tensor import Tensor, wrap
 
@@ -72,6 +73,11 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -
     """`input` with values below `min` and above `max` set to these."""
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if None not in (min, max) and isinstance(min, Tensor) != isinstance(max, Tensor):
+        raise TypeError(
+            "clamp() received an invalid combination of arguments: min and max are both numbers "
+            "or both tensors"
+        )
     return F.clamp(input, min, max, out=out)
 
 
@@ -79,7 +85,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -
 def clamp_min(input: Tensor, min: Any) -> Tensor:
     """`input` with values below `min` set to it."""
     _check_tensors("clamp_min", input)
-    _no_complex(input, "maximum_cpu")
+    _no_complex("maximum_cpu", input, min)
     return F.clamp(input, min, None)
 
 
@@ -87,7 +93,7 @@ def clamp_min(input: Tensor, min: Any) -> Tensor:
 def clamp_max(input: Tensor, max: Any) -> Tensor:
     """`input` with values above `max` set to it."""
     _check_tensors("clamp_max", input)
-    _no_complex(input, "minimum_cpu")
+    _no_complex("minimum_cpu", input, max)
     return F.clamp(input, None, max)
 
 
@@ -100,9 +106,10 @@ def _check_tensors(name: str, *given: Any) -> None:
             )
 
 
-def _no_complex(input: Tensor, kernel: str) -> None:
-    if input.is_complex():
-        raise NotImplementedError(f"\"{kernel}\" not implemented for '{input.dtype.title}'")
+def _no_complex(kernel: str, *operands: Any) -> None:
+    dtype = result_type(*operands)
+    if dtype.is_complex:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtype.title}'")
 
 
 @public(inplace=True, out=True)
@@ -134,7 +141,8 @@ def float_power(input: Any, exponent: Any) -> Tensor:
 def ldexp(input: Tensor, other: Tensor) -> Tensor:
     """input * 2 ** other."""
     _check_tensors("ldexp", input, other)
-    return F.mul(input, F.pow(2.0, other))
+    result = F.mul(input, F.pow(2.0, other))
+    return result.to(input.dtype) if input.is_floating_point() else result
 
 
 @public(out=True)
@@ -148,6 +156,7 @@ def frexp(input: Tensor) -> Any:
 @public(inplace=True, out=True)
 def heaviside(input: Tensor, values: Tensor) -> Tensor:
     """0 where `input` is negative, 1 where it is positive, `values` where it is 0."""
+    _check_tensors("heaviside", input, values)
     if input.dtype is not values.dtype:
         raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
     return F.heaviside(input, values)
@@ -169,6 +178,8 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
             raise RuntimeError(
                 f"expected dtype {_c_name(input)} for `{name}` but got dtype {_c_name(each)}"
             )
+    if dtypes.rank(input.dtype) < 2:
+        raise refusal("lerp", input.dtype)
     return F.lerp(input, end, weight)
 
 

@@ -20,6 +20,11 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """Elements of `input` where `condition` holds, else of `other`; alone, where it holds."""
     if input is None and other is None:
         return nonzero(condition, as_tuple=True)
+    if condition.dtype.name not in ("bool", "uint8"):
+        raise RuntimeError(
+            "where expected condition to be a boolean tensor, but got a tensor with dtype "
+            f"{condition.dtype.title}"
+        )
     return F.where(condition, input, other)
 
 

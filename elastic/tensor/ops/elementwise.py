@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,17 @@ pair = partial(op, operands=(0, 1), tensors=(0, 1))  # without `name_`, and of t
 tensors = partial(pair, inplace=True)
 
 # Arithmetic
+
+
+def _whole(divide: Callable) -> Callable:
+    """`divide`, which raises RuntimeError where an integer is divided by zero."""
+
+    def forward(xp: Any, x: Any, y: Any) -> Any:
+        if getattr(x, "dtype", F32).kind in "iu" and xp.any(xp.asarray(y) == 0):
+            raise RuntimeError("ZeroDivisionError")
+        return divide(xp, x, y)
+
+    return forward
 
 
 def _div_trunc(xp: Any, x: Any, y: Any) -> Any:
@@ -50,19 +62,19 @@ def _flat(F: Any, g: Any) -> Any:
     return F.zeros_like(g)  # of steps: the derivative is zero wherever there is one
 
 
-both("floor_divide", lambda xp, x, y: xp.floor_divide(x, y), refuses="bc")
-quotient("_div_floor", lambda xp, x, y: xp.floor_divide(x, y), _flat, _flat)
-quotient("_div_trunc", _div_trunc, _flat, _flat)
+both("floor_divide", _whole(lambda xp, x, y: xp.floor_divide(x, y)), refuses="bc")
+quotient("_div_floor", _whole(lambda xp, x, y: xp.floor_divide(x, y)), _flat, _flat)
+quotient("_div_trunc", _whole(_div_trunc), _flat, _flat)
 both(
     "remainder",
-    lambda xp, x, y: xp.remainder(x, y),
+    _whole(lambda xp, x, y: xp.remainder(x, y)),
     lambda F, g: g,
     lambda F, g, x, y: -g * F._div_floor(x, y),
     refuses="bc",
 )
 two(
     "fmod",
-    lambda xp, x, y: xp.fmod(x, y),
+    _whole(lambda xp, x, y: xp.fmod(x, y)),
     lambda F, g: g,
     lambda F, g, x, y: -g * F._div_trunc(x, y),
     refuses="bc",
@@ -316,9 +328,17 @@ op(
     inplace=True,
     refuses="bi",
 )
+
+
+def _addcmul(xp: Any, x: Any, y: Any, z: Any, value: Any = 1) -> Any:
+    if xp.asarray(x).dtype.kind in "iu":
+        value = int(value)  # cut, as PyTorch does
+    return x + value * (y * z)
+
+
 op(
     "addcmul",
-    lambda xp, x, y, z, value=1: x + value * (y * z),
+    _addcmul,
     lambda F, g: g,
     lambda F, g, z, value: g * (z * value),
     lambda F, g, y, value: g * (y * value),
@@ -398,7 +418,9 @@ op(
 
 def _clone(xp: Any, x: Any, memory_format: Any = None) -> Any:
     arranged = _creation.arranged(x, memory_format)
-    return x.copy("K") if arranged is x else arranged
+    if arranged is not x:
+        return arranged
+    return x.copy("C" if 0 in x.strides else "K")  # what was expanded lies in C order
 
 
 op("clone", _clone, lambda F, g: g, wide=False)
