@@ -21,7 +21,7 @@ def explained(op: Any, raw: Sequence, error: Exception) -> Exception:
     """The error that PyTorch would raise where numpy raised `error` in `op`."""
     if isinstance(error, np.exceptions.AxisError) and error.axis is not None:
         return dimension_error(error.axis, error.ndim or 0)
-    if isinstance(error, np.linalg.LinAlgError):
+    if isinstance(error, np.linalg.LinAlgError) or op.name == "_linalg_svd":
         return LinAlgError(
             f"{op.name.strip('_').replace('_', '.')}: The algorithm failed to converge because the "
             "input matrix contained non-finite values."

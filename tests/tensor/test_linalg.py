@@ -220,3 +220,44 @@ def test_texts_are_pytorchs() -> None:
         warnings.simplefilter("ignore")
         answers = asked(torch)
     assert {q: answers[q] for q in answers if answers[q] != expected[q]} == {}
+
+
+# Large matrices go to LAPACK in their own dtype
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64, np.float64])
+def test_large_matrices(dtype: Any) -> None:
+    rng = np.random.RandomState(3)
+    x = (rng.randn(2, 70, 70) + (1j * rng.randn(2, 70, 70) if dtype is np.complex64 else 0)) / 8
+    p = x @ x.conj().swapaxes(1, 2) + np.eye(70)
+    t, q = torch.tensor(x.astype(dtype)), torch.tensor(p.astype(dtype))
+    near: dict = {"rtol": 1e-3, "atol": 1e-3}
+    np.testing.assert_allclose(linalg.inv(q), np.linalg.inv(p), **near)
+    np.testing.assert_allclose(linalg.solve(q, t), np.linalg.solve(p, x), **near)
+    np.testing.assert_allclose(linalg.cholesky(q), np.linalg.cholesky(p), **near)
+    np.testing.assert_allclose(linalg.eigvalsh(q), np.linalg.eigvalsh(p), **near)
+    np.testing.assert_allclose(linalg.svdvals(t), np.linalg.svd(x, compute_uv=False), **near)
+    Q, R = linalg.qr(t)
+    U, S, Vh = linalg.svd(t)
+    values, vectors = linalg.eigh(q)
+    for product, expected in (
+        (Q @ R, x),
+        ((U * S.unsqueeze(-2)) @ Vh, x),
+        ((vectors * values.unsqueeze(-2)) @ conj_t(vectors), p),
+    ):
+        assert product.numpy().dtype == dtype
+        np.testing.assert_allclose(product, expected, **near)
+    values, vectors = linalg.eig(t)
+    np.testing.assert_allclose(
+        t.to(vectors.dtype) @ vectors, vectors * values.unsqueeze(-2), **near
+    )
+
+
+def test_infos_of_large_matrices() -> None:
+    x = torch.eye(80)
+    x[40, 40] = -1
+    assert linalg.cholesky_ex(x).info.item() == 41
+    x[40, 40] = 0
+    assert linalg.inv_ex(x).info.item() == linalg.solve_ex(x, x).info.item() == 41
+    with pytest.raises(linalg.LinAlgError, match="non-finite"):
+        linalg.svd(torch.full((80, 80), math.nan))

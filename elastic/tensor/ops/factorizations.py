@@ -56,6 +56,14 @@ def lapack(name: str, A: Any) -> Callable:
     return backend.scipy_linalg().get_lapack_funcs((name,), (backend.to_host(A),))[0]
 
 
+def is_large(xp: Any, A: Any) -> bool:
+    """Whether scipy's LAPACK, in the dtype of `A`, is faster than numpy's, which is in float64.
+
+    Numpy loops over a batch without Python, which counts for small matrices.
+    """
+    return xp.__name__ == "numpy" and min(A.shape[-2:]) >= 64 and A.size > 0
+
+
 # Cholesky
 
 
@@ -63,6 +71,10 @@ def _cholesky_ex(xp: Any, A: Any, upper: bool = False) -> tuple:
     if upper:
         L, info = _cholesky_ex(xp, A.swapaxes(-1, -2).conj())
         return L.swapaxes(-1, -2).conj(), info
+    if is_large(xp, A):
+        factor = partial(lapack("potrf", A), lower=1, clean=1)
+        L, info = over_batch(xp, factor, A)
+        return L, info.astype(xp.int32)
     try:
         return xp.linalg.cholesky(A), xp.zeros(A.shape[:-2], xp.int32)
     except xp.linalg.LinAlgError:
@@ -192,7 +204,13 @@ op("linalg_ldl_factor_ex", _ldl_factor_ex, method=False)
 def _qr(xp: Any, A: Any, mode: str = "reduced") -> tuple:
     if mode == "r":
         return xp.zeros(0, A.dtype), xp.linalg.qr(A, "r")
+    if is_large(xp, A):
+        factor = partial(backend.scipy_linalg().qr, mode=_MODES[mode], check_finite=False)
+        return over_batch(xp, factor, A)
     return tuple(xp.linalg.qr(A, mode))
+
+
+_MODES = {"reduced": "economic", "complete": "full"}
 
 
 def _qr_vjp(F: Any, g: Any, out: tuple) -> Any:
@@ -258,6 +276,12 @@ op("_geqrf", _geqrf, method=False)
 
 
 def _eigh(xp: Any, A: Any, UPLO: str = "L", vectors: bool = True) -> tuple:
+    if is_large(xp, A):
+        solve = partial(backend.scipy_linalg().eigh, lower=UPLO == "L", check_finite=False)
+        if vectors:
+            return over_batch(xp, partial(solve, driver="evd"), A)
+        found = over_batch(xp, lambda each: (solve(each, eigvals_only=True),), A)[0]
+        return found, xp.zeros(0, A.dtype)
     if vectors:
         return tuple(xp.linalg.eigh(A, UPLO))
     return xp.linalg.eigvalsh(A, UPLO), xp.zeros(0, A.dtype)
@@ -286,7 +310,11 @@ factorization("_linalg_eigh", _eigh, _eigh_vjp)
 
 def _eig(xp: Any, A: Any) -> tuple:
     kind = xp.result_type(A.dtype, xp.complex64)
-    return tuple(each.astype(kind) for each in xp.linalg.eig(A))
+    if is_large(xp, A):
+        found = over_batch(xp, partial(backend.scipy_linalg().eig, check_finite=False), A)
+    else:
+        found = xp.linalg.eig(A)
+    return tuple(each.astype(kind) for each in found)
 
 
 def _eig_vjp(F: Any, g: Any, out: tuple) -> Any:
@@ -307,6 +335,12 @@ factorization("linalg_eig", _eig, _eig_vjp)
 
 
 def _svd(xp: Any, A: Any, full_matrices: bool = False, vectors: bool = True) -> tuple:
+    if is_large(xp, A):
+        factor = partial(backend.scipy_linalg().svd, check_finite=False)
+        if vectors:
+            return over_batch(xp, partial(factor, full_matrices=full_matrices), A)
+        S = over_batch(xp, lambda each: (factor(each, compute_uv=False),), A)[0]
+        return xp.zeros(0, A.dtype), S, xp.zeros(0, A.dtype)
     if vectors:
         return tuple(xp.linalg.svd(A, full_matrices))
     S = xp.linalg.svd(A, compute_uv=False)

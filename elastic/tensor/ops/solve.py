@@ -5,13 +5,14 @@ Source of the rules: M. Giles, "An extended collection of matrix derivative resu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from elastic.tensor import backend
 from elastic.tensor._dispatch import op
 from elastic.tensor._registry import is_complex
-from elastic.tensor.ops.factorizations import adjoint, embedded, lapack, over_batch
+from elastic.tensor.ops.factorizations import adjoint, embedded, is_large, lapack, over_batch
 from elastic.tensor.ops.products import turned
 
 solver = partial(op, method=False)
@@ -24,11 +25,19 @@ def _regular(xp: Any, A: Any) -> tuple:
 
 
 def _inv_ex(xp: Any, A: Any) -> tuple:
+    if is_large(xp, A):
+        inverse, info = over_batch(xp, partial(_inverse, lapack("getrf", A), lapack("getri", A)), A)
+        return inverse, info.astype(xp.int32)
     try:
         return xp.linalg.inv(A), xp.zeros(A.shape[:-2], xp.int32)
     except xp.linalg.LinAlgError:
         good, info = _regular(xp, A)
         return xp.linalg.inv(good), info
+
+
+def _inverse(factor: Callable, invert: Callable, A: Any) -> tuple:
+    LU, pivots, info = factor(A)
+    return (LU if info else invert(LU, pivots)[0]), info
 
 
 def _inv_vjp(F: Any, g: Any, out: tuple) -> Any:
@@ -43,6 +52,12 @@ def _solve_ex(xp: Any, A: Any, B: Any, left: bool = True) -> tuple:
     if not left:
         X, info = _solve_ex(xp, A.swapaxes(-1, -2), B.swapaxes(-1, -2))
         return X.swapaxes(-1, -2), info
+    if is_large(xp, A):
+        batch = xp.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        A, B = (xp.broadcast_to(each, (*batch, *each.shape[-2:])) for each in (A, B))
+        solve = lapack("gesv", A)
+        X, info = over_batch(xp, lambda a, b: solve(a, b)[2:], A, B)
+        return X, info.astype(xp.int32)
     try:
         return xp.linalg.solve(A, B), xp.zeros(A.shape[:-2], xp.int32)
     except xp.linalg.LinAlgError:
