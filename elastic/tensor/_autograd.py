@@ -89,10 +89,12 @@ class Node(GraphNode):
             F, values = TENSORS, self._as_tensors(values)
         elif isinstance(g, generic):  # numpy's arithmetic on 0-d arrays
             F, g = NUMPY, np.asarray(g)
-        elif g.__class__ is dict and isinstance(next(iter(g.values())), Tensor):
-            F, values = TENSORS, self._as_tensors(values)
-        else:
-            F = arrays(backend.xp_of(g))
+        else:  # an array of a GPU, or the gradients of several outputs by number
+            part = next(iter(g.values())) if g.__class__ is dict else g
+            if isinstance(part, Tensor):
+                F, values = TENSORS, self._as_tensors(values)
+            else:
+                F = arrays(backend.xp_of(part))
         if self.conjugates:
             values = [_conjugate(F, value) for value in values]
         if op.joint:

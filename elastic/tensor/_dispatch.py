@@ -216,6 +216,8 @@ def run(op: Op, raw: list) -> Any:
     else:
         first = _first_array(raw)
         xp = backend.xp_of(first)
+        if xp is not np:  # numbers of the host may take part, arrays may not
+            raw = [backend.beside(first, v) if _is_host_number(v) else v for v in raw]
     try:
         dtype = getattr(first, "dtype", F32)
         if dtype is not F32 and dtype is not F64 and op.wide and _any_half(raw):
@@ -227,6 +229,10 @@ def run(op: Op, raw: list) -> Any:
     if result.__class__ is tuple:
         return tuple([xp.asarray(each) for each in result])
     return result if backend.is_array(result) else xp.asarray(result)
+
+
+def _is_host_number(value: Any) -> bool:
+    return value.__class__ is ndarray and not value.ndim
 
 
 def _any_half(raw: Sequence) -> bool:

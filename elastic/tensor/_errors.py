@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from elastic.tensor import backend
 from elastic.tensor._refusals import refusal
 from elastic.tensor.dtypes import FROM_NUMPY
 
@@ -19,6 +20,12 @@ TRANSLATED = (ValueError, IndexError, TypeError)
 
 def explained(op: Any, raw: Sequence, error: Exception) -> Exception:
     """The error that PyTorch would raise where numpy raised `error` in `op`."""
+    places = sorted({str(backend.device_of(each)) for each in raw if backend.is_array(each)})
+    if len(places) > 1:
+        return RuntimeError(
+            "Expected all tensors to be on the same device, but found at least two devices, "
+            f"{places[1]} and {places[0]}!"
+        )
     if isinstance(error, np.exceptions.AxisError) and error.axis is not None:
         return dimension_error(error.axis, error.ndim or 0)
     if isinstance(error, np.linalg.LinAlgError) or op.name == "_linalg_svd":

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from elastic.tensor import backend
 from elastic.tensor._errors import TRANSLATED, broadcast_error
 from elastic.tensor._inplace import is_recorded, overwrite, write_error
 from elastic.tensor._registry import REGISTRY, TENSORS
@@ -82,7 +83,7 @@ def copy_(self: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
         source = source if source._array.shape == shape else TENSORS.expand(source, shape)
         return overwrite(self, REGISTRY["_copy"], [self, source])
     try:
-        self._array[...] = source._array
+        self._array[...] = backend.beside(self._array, source._array)
     except TRANSLATED as error:
         TENSORS.expand(source, tuple(self._array.shape))
         raise write_error(self, error, source._array.shape) from None

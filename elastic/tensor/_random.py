@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from elastic.tensor import dtypes
+from elastic.tensor import backend, dtypes
 from elastic.tensor._creation import empty, empty_like
 from elastic.tensor._dispatch import into
 from elastic.tensor._generator import Generator, default_generator
@@ -33,7 +33,7 @@ def _fill(self: Tensor, values: np.ndarray) -> Tensor:
     values = values.reshape([array.shape[d] for d in order]).transpose(back)
     if is_recorded(self, ()):  # nothing of the old values remains: their gradient is zero
         return overwrite(self, REGISTRY["_drawn"], [self, values])
-    array[...] = values
+    array[...] = backend.beside(array, values)
     self._cell[0] += 1
     return self
 
@@ -297,7 +297,7 @@ def randperm(n: int, *, generator: Generator | None = None, **settings: Any) -> 
     for i, word in enumerate(words):
         j = i + word % (n - i)
         order[i], order[j] = order[j], order[i]
-    result._array[...] = order
+    result._array[...] = backend.beside(result._array, np.asarray(order))
     return result if out is None else into(out, result)
 
 

@@ -56,6 +56,13 @@ def to_host(array: Any) -> np.ndarray:
     return array if isinstance(array, np.ndarray) else array.get()
 
 
+def beside(array: Any, values: Any) -> Any:
+    """`values`, an array or a number, where `array` is."""
+    if not is_array(values) or xp_of(values) is xp_of(array):
+        return values
+    return to_device(values, device_of(array))
+
+
 def address(array: Any) -> int:
     """Where the first element of `array` is."""
     return array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
