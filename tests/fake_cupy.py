@@ -90,7 +90,8 @@ class ndarray:
         return wrapped(self._host[unwrapped(index)], self)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self._host[unwrapped(index)] = unwrapped(value)
+        is_number = isinstance(value, np.ndarray) and not value.ndim
+        self._host[unwrapped(index)] = value if is_number else unwrapped(value)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
