@@ -7,6 +7,7 @@ is, it cannot tell. `installed()` puts it in cupy's place for a test.
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -258,21 +259,20 @@ def _scatter_add(array: ndarray, index: Any, values: Any) -> None:
 
 def modules() -> dict[str, types.ModuleType]:
     """cupy and its neighbours, by name."""
-    import scipy.linalg
-    import scipy.special
-
     runtime = types.SimpleNamespace(getDeviceCount=lambda: 1, deviceSynchronize=lambda: None)
     cuda = types.SimpleNamespace(runtime=runtime)
     cupy = Mirror("cupy", np, ndarray=ndarray, cuda=cuda, array=_array, asarray=_asarray)
     cupy.ascontiguousarray = lambda a, dtype=None: (  # type: ignore[attr-defined]
         a if a.flags.c_contiguous and dtype in (None, a.dtype) else _array(a, dtype, order="C")
     )
-    special = Mirror("cupyx.scipy.special", scipy.special)
-    linalg = Mirror("cupyx.scipy.linalg", scipy.linalg)
-    inner = types.SimpleNamespace(special=special, linalg=linalg)
-    cupyx = Mirror("cupyx", types.SimpleNamespace(), scatter_add=_scatter_add, scipy=inner)
-    named = {"cupy": cupy, "cupyx": cupyx}
-    return named | {"cupyx.scipy.special": special, "cupyx.scipy.linalg": linalg}
+    parts = {
+        f"cupyx.scipy.{name}": Mirror(
+            f"cupyx.scipy.{name}", importlib.import_module(f"scipy.{name}")
+        )
+        for name in ("fft", "linalg", "special")
+    }
+    cupyx = Mirror("cupyx", types.SimpleNamespace(), scatter_add=_scatter_add)
+    return {"cupy": cupy, "cupyx": cupyx, "cupyx.scipy": types.ModuleType("cupyx.scipy")} | parts
 
 
 @contextmanager
