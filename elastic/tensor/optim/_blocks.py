@@ -109,15 +109,23 @@ def _run(jobs: list[Job], formula: Callable, dtype: Any) -> None:
     total = sum(job.param.size for job in jobs)
     size = min(max(job.param.size for job in jobs), BLOCK_BYTES // dtype.itemsize)
     blocks = iter([block for job in jobs for block in _blocks(job, size)])
-    helpers = [
-        threading.Thread(target=_work, args=(blocks, formula, size, dtype))
-        for _ in range(min(thread_count(), total // ELEMENTS_A_THREAD) - 1)
-    ]
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            _work(blocks, formula, size, dtype)
+        except BaseException as error:  # noqa: BLE001  # raised again below
+            errors.append(error)
+
+    count = min(thread_count(), total // ELEMENTS_A_THREAD) - 1
+    helpers = [threading.Thread(target=work) for _ in range(count)]
     for helper in helpers:
         helper.start()
-    _work(blocks, formula, size, dtype)
+    work()
     for helper in helpers:
         helper.join()
+    if errors:
+        raise errors[0]
 
 
 def _blocks(job: Job, size: int) -> Iterator[Job]:

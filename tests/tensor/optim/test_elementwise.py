@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 
 import numpy as np
 import pytest
@@ -67,6 +68,22 @@ def test_every_elementwise_optimizer_is_compared():
         if inspect.isclass(value) and issubclass(value, Elementwise)
     }
     assert all_of_them == {OPTIMIZERS[name][0] for name in CASES}
+
+
+@pytest.mark.parametrize("fails_in", ["MainThread", "another"])
+def test_an_error_in_any_thread_is_told(fails_in, monkeypatch):
+    monkeypatch.setattr(_blocks, "thread_count", lambda: 2)
+    monkeypatch.setattr(_blocks, "ELEMENTS_A_THREAD", 1)
+    both = threading.Barrier(2, timeout=60)
+
+    def formula(F, param, grad, state):
+        both.wait()
+        if (threading.current_thread().name == "MainThread") == (fails_in == "MainThread"):
+            raise ZeroDivisionError
+
+    jobs = [_blocks.Job(np.ones(4), np.ones(4), {}, 1, 0, ()) for _ in range(2)]
+    with pytest.raises(ZeroDivisionError):
+        _blocks.run(formula, jobs)
 
 
 def test_a_gradient_in_another_order_counts_by_place():
