@@ -129,6 +129,7 @@ class DataLoader(Dealing, Generic[T]):
         self.cursor = Cursor()
         self._passes = 0
         self._drawn = None
+        self._ahead = None
         self._iterator: ParallelPass | None = None
         self.promised_samples: int | None = None
         """What `len` has said of a stream."""

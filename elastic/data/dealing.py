@@ -14,11 +14,11 @@ import numpy as np
 
 import elastic.tensor as torch
 from elastic.data import sampling
-from elastic.data.collate import stacks_rows
+from elastic.data.ahead import Ahead, Place
 from elastic.data.dataset import IterableDataset
 from elastic.data.distributed import DistributedSampler
 from elastic.data.drawing import draw_under
-from elastic.data.fetching import rows
+from elastic.data.fetching import fetch_leaf
 from elastic.data.sampler import BatchSampler
 from elastic.errors import DataError
 
@@ -42,13 +42,25 @@ class Dealing:
     drop_last: bool
     collate_fn: Callable[[Any], Any]
     generator: Any
+    num_workers: int
+    prefetch_factor: int | None
+    worker_init_fn: Callable[[int], Any] | None
     micro_batches: int
     seed: int | None
     cursor: Cursor
     _batches_are_given: bool
     _has_own_order: bool
     _shuffles: bool
+    _ahead: Ahead | None
     _drawn: tuple[int | None, int, np.ndarray] | None
+
+    def worker_context(self) -> Any:
+        """Return how worker processes are started."""
+        raise NotImplementedError
+
+    def draw_base_seed(self) -> int:
+        """Return the seed of the first worker process."""
+        raise NotImplementedError
 
     def collate(self, indices: Sequence[int]) -> Any:
         """Return the batch of the samples at `indices`."""
@@ -178,21 +190,22 @@ class Dealing:
     def fetch(
         self, indices: Sequence[int], seed_sample: Callable[[int], None] | None
     ) -> tuple[Any, tuple[int, ...]]:
-        """Return the batch and, as evidence, the indices that were asked of the dataset (D2).
+        """Return the batch of the samples at `indices`, and the evidence: see `fetch_leaf`."""
+        return fetch_leaf(self.dataset, self.collate_fn, indices, seed_sample)
 
-        `seed_sample(i)` is called before the i-th sample is fetched, so that random augmentation
-        follows the sample and not the worker.
+    def fetch_leaf(
+        self, epoch: int, step_in_epoch: int, leaf: int, seed_sample: Callable[[int, int], None]
+    ) -> tuple[Any, tuple[int, ...]]:
+        """Return the batch of a leaf, and the evidence; worker processes fetch ahead, if any.
+
+        `seed_sample(epoch, position)` is called before each sample is fetched.
         """
-        tensors = rows(self.dataset, indices) if stacks_rows(self.collate_fn) else None
-        if tensors is not None:
-            return tensors, tuple(indices)
-        fetched, samples = [], []
-        for offset, index in enumerate(indices):
-            if seed_sample is not None:
-                seed_sample(offset)
-            samples.append(self.dataset[index])
-            fetched.append(index)
-        return self.collate_fn(samples), tuple(fetched)
+        if self.num_workers:
+            self._ahead = self._ahead or Ahead(self, seed_sample)
+            return self._ahead.fetch(self, Place(epoch, step_in_epoch, leaf))
+        first = self.first_position(step_in_epoch, leaf)
+        indices = self.leaves(epoch, step_in_epoch)[leaf]
+        return self.fetch(indices, lambda offset: seed_sample(epoch, first + offset))
 
     # -- the cursor ------------------------------------------------------------------------------
 
@@ -233,5 +246,6 @@ class Dealing:
                     f"this DataLoader has {name}={value}, its saved position is of {name}="
                     f"{state[name]}; restore that, or start with --fresh"
                 )
+        self._ahead = None  # its worker processes know the old seed
         self.seed = state["seed"]
         self.cursor = Cursor(state["epoch"], state["step"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import elastic.tensor as torch
 from elastic.data.collate import stacks_rows
 from elastic.data.dataset import IterableDataset, Subset, TensorDataset
 
-__all__ = ["Fetching", "rows"]
+__all__ = ["Fetching", "fetch_leaf", "rows"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,29 @@ class _Stream:
         if not batch or self._fetching.drop_last:
             raise StopIteration
         return batch
+
+
+def fetch_leaf(
+    dataset: Any,
+    collate_fn: Callable[[Any], Any],
+    indices: Sequence[int],
+    seed_sample: Callable[[int], None] | None,
+) -> tuple[Any, tuple[int, ...]]:
+    """Return the batch and, as evidence, the indices that were asked of the dataset (D2).
+
+    `seed_sample(i)` is called before the i-th sample is fetched, so that random augmentation
+    follows the sample and not the worker.
+    """
+    tensors = rows(dataset, indices) if stacks_rows(collate_fn) else None
+    if tensors is not None:
+        return tensors, tuple(indices)
+    fetched, samples = [], []
+    for offset, index in enumerate(indices):
+        if seed_sample is not None:
+            seed_sample(offset)
+        samples.append(dataset[index])
+        fetched.append(index)
+    return collate_fn(samples), tuple(fetched)
 
 
 def rows(dataset: Any, indices: Any) -> list[Any] | None:

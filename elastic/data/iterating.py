@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import warnings
 from collections import deque
 from collections.abc import Iterator
 from itertools import cycle
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import elastic.tensor as torch
-from elastic.data.workers import Ended, Failure, Job, Worker, receive
+from elastic.data.workers import Crew, Ended, Failure, Worker, receive
 
 if TYPE_CHECKING:
     from elastic.data.dataloader import DataLoader
 
 __all__ = ["ParallelPass", "Pass", "SerialPass"]
-
-_PATIENCE_S = 5.0  # how long workers may take over their last batches before they are terminated
 
 
 class Pass(Iterator[Any]):
@@ -107,8 +102,6 @@ class ParallelPass(Pass):
     """
 
     def __init__(self, loader: DataLoader):
-        self._owner = os.getpid()
-        self._workers: list[Worker] = []
         super().__init__(loader)
         if not loader.prefetch_factor:
             raise AssertionError(
@@ -117,10 +110,8 @@ class ParallelPass(Pass):
         self._ahead = loader.prefetch_factor
         self._in_order = loader.in_order
         self._persistent = loader.persistent_workers
-        context, init_fn = loader.worker_context(), loader.worker_init_fn
-        for i in range(self._num_workers):
-            job = Job(self._fetching, self._base_seed, i, self._num_workers, init_fn)
-            self._workers.append(Worker(context, job))
+        self._crew = Crew(loader, self._fetching, self._base_seed)
+        self._workers = self._crew.workers
         self._asked = iter(self._order)  # PyTorch asks twice, and a sampler may draw here
         self._begin()
 
@@ -191,15 +182,5 @@ class ParallelPass(Pass):
             raise
 
     def close(self) -> None:
-        """End the workers: each finishes what it is at, and is terminated if it takes long."""
-        workers, self._workers = self._workers, []
-        deadline = monotonic() + _PATIENCE_S
-        for worker in workers:
-            worker.channel.finish()
-        for worker in workers:
-            worker.end(deadline)
-
-    def __del__(self) -> None:
-        # A forked process has a copy of this, whose workers are not its own.
-        if not sys.is_finalizing() and os.getpid() == self._owner:
-            self.close()
+        """End the worker processes."""
+        self._crew.close()

@@ -12,6 +12,7 @@ import random
 import select
 import signal
 import socket
+import sys
 import threading
 import traceback
 import warnings
@@ -30,7 +31,9 @@ import elastic.tensor as torch
 from elastic.data.channel import Channel, share_through
 from elastic.data.fetching import Fetching
 
-__all__ = ["Ended", "Failure", "Job", "Worker", "WorkerInfo", "get_worker_info", "receive"]
+__all__ = ["Crew", "Ended", "Failure", "Worker", "WorkerInfo", "get_worker_info", "receive"]
+
+_PATIENCE_S = 5.0  # how long workers may take over their last batches before they are terminated
 
 
 @dataclass(frozen=True)
@@ -270,6 +273,32 @@ class Worker:
             self.process.terminate()
             self.process.join()
         self.channel.close()
+
+
+class Crew:
+    """The worker processes of a pass, or of a loader that is trained on."""
+
+    def __init__(self, loader: Any, fetching: Any, base_seed: int):
+        self._owner = os.getpid()
+        self.workers: list[Worker] = []
+        context = loader.worker_context()
+        for i in range(loader.num_workers):
+            job = Job(fetching, base_seed, i, loader.num_workers, loader.worker_init_fn)
+            self.workers.append(Worker(context, job))
+
+    def close(self) -> None:
+        """End the workers: each finishes what it is at, and is terminated if it takes long."""
+        workers, self.workers[:] = list(self.workers), []
+        deadline = monotonic() + _PATIENCE_S
+        for worker in workers:
+            worker.channel.finish()
+        for worker in workers:
+            worker.end(deadline)
+
+    def __del__(self) -> None:
+        # A forked process has a copy of this, whose workers are not its own.
+        if not sys.is_finalizing() and os.getpid() == self._owner:
+            self.close()
 
 
 def receive(workers: list[Worker], timeout_s: float | None = None) -> tuple[Worker, Any]:

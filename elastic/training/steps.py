@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,8 @@ class Steps:
         self._begin(step, lineage)
         epoch, position = self.place(step)
         indices = self.loader.leaves(epoch, position)[leaf]
-        batch, evidence = self._fetch(epoch, position, leaf, indices)
+        seed_sample = partial(randomness.seed_sample, self._seed)
+        batch, evidence = self.loader.fetch_leaf(epoch, position, leaf, seed_sample)
         randomness.seed_leaf(self._seed, step, leaf)
         self.bridge.begin()
         try:
@@ -136,16 +138,6 @@ class Steps:
     def _seed(self) -> int:
         assert self.loader.seed is not None
         return self.loader.seed
-
-    def _fetch(
-        self, epoch: int, position: int, leaf: int, indices: tuple[int, ...]
-    ) -> tuple[Any, tuple[int, ...]]:
-        first = self.loader.first_position(position, leaf)
-
-        def seed(offset: int) -> None:
-            randomness.seed_sample(self._seed, epoch, first + offset)
-
-        return self.loader.fetch(indices, seed)
 
     def _loss(self, returned: Any, indices: tuple[int, ...]) -> tuple[Any, float, dict[str, float]]:
         """Read what `train_step` returned: a loss, or a dict of loss, weight and metrics (U1)."""
