@@ -103,27 +103,12 @@ class DataLoader(Dealing, Generic[T]):
         self.worker_init_fn = worker_init_fn
         self.multiprocessing_context = multiprocessing_context
         self.in_order = in_order
-        stream = isinstance(dataset, IterableDataset)
-        if stream:
-            _check_stream(shuffle, sampler, batch_sampler)
-        _check_batches(batch_size, shuffle, sampler, batch_sampler, drop_last)
         self.generator = generator
         self.micro_batches = micro_batches
         self.seed = seed
-        self._batches_are_given = batch_sampler is not None
-        self._has_own_order = sampler is None
-        self._shuffles = bool(shuffle)
-        self._check_seed(stream)
-        if batch_sampler is not None:
-            batch_size, drop_last = None, False
-        self.sampler = self._default_sampler(stream) if sampler is None else sampler
-        if batch_size is not None:
-            batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
-        self.batch_size = batch_size
-        self.drop_last = drop_last
-        self.batch_sampler = batch_sampler
+        self._set_order(shuffle, sampler, batch_sampler, batch_size, drop_last)
         self.collate_fn = collate_fn or (
-            default_convert if batch_sampler is None else default_collate
+            default_convert if self.batch_sampler is None else default_collate
         )
         self.persistent_workers = persistent_workers
         self.cursor = Cursor()
@@ -135,6 +120,27 @@ class DataLoader(Dealing, Generic[T]):
         """What `len` has said of a stream."""
         self._initialized = True
         self._warn_of_too_many_workers()
+
+    def _set_order(
+        self, shuffle: Any, sampler: Any, batch_sampler: Any, batch_size: Any, drop_last: Any
+    ) -> None:
+        """Which samples come when, and in which batches."""
+        stream = isinstance(self.dataset, IterableDataset)
+        if stream:
+            _check_stream(shuffle, sampler, batch_sampler)
+        _check_batches(batch_size, shuffle, sampler, batch_sampler, drop_last)
+        self._batches_are_given = batch_sampler is not None
+        self._has_own_order = sampler is None
+        self._shuffles = bool(shuffle)
+        self._check_seed(stream)
+        if self._batches_are_given:
+            batch_size, drop_last = None, False
+        self.sampler = self._default_sampler(stream) if sampler is None else sampler
+        if batch_size is not None:
+            batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
+        self.batch_size = batch_size
+        self.drop_last = drop_last
+        self.batch_sampler = batch_sampler
 
     def _check_seed(self, stream: bool) -> None:
         if self.seed is not None and (stream or self._batches_are_given):

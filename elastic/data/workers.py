@@ -116,20 +116,22 @@ class _Plain(str):
 def work(end: socket.socket, job: Job) -> None:
     """Be a worker until the loader has no more tasks."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the handler of a process that was forked
-    watch = threading.Thread(target=_die_with_the_loader, args=(end.fileno(),), daemon=True)
-    watch.start()
+    ending = threading.Event()
+    threading.Thread(target=_die_with_the_loader, args=(end, ending), daemon=True).start()
     channel = Channel(end)
     share_through(channel)
     with suppress(KeyboardInterrupt, EOFError, ConnectionError):  # Ctrl-C: the loader's to report
         _answer(channel, job)
+    ending.set()
 
 
-def _die_with_the_loader(descriptor: int) -> None:
+def _die_with_the_loader(end: socket.socket, ending: threading.Event) -> None:
     """End a worker that is in the midst of a sample when the loader's process is gone."""
     poll = select.poll()
-    poll.register(descriptor, 0)  # hang-ups only
+    poll.register(end, 0)  # hang-ups only
     poll.poll()
-    os._exit(1)
+    if not ending.is_set():
+        os._exit(1)
 
 
 def _answer(channel: Channel, job: Job) -> None:
