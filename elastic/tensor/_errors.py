@@ -38,6 +38,8 @@ def explained(op: Any, raw: Sequence, error: Exception) -> Exception:
     if isinstance(error, TypeError) and "f" in op.refuses:
         return refusal(op.name, next(FROM_NUMPY[x.dtype] for x in raw if hasattr(x, "dtype")))
     shapes = [each.shape for each in raw if hasattr(each, "shape")]
+    if op.name in _SUMS:
+        return matmul_error(_SUMS[op.name], *shapes[-2:])
     if op.name in _MATMULS and len(shapes) > 1:
         return matmul_error(op.name, *shapes[:3])
     if op.operands and len(shapes) > 1:
@@ -80,6 +82,7 @@ def broadcast_error(a: tuple, b: tuple) -> RuntimeError | None:
     return None
 
 
+_SUMS = {"_addmm": "mm", "_addmv": "mv", "_baddbmm": "bmm"}
 _MATMULS = ("matmul", "mm", "bmm", "mv", "dot", "_linear")
 
 

@@ -111,6 +111,9 @@ def to_real(x: np.ndarray, dim: tuple, scale: int, last: int) -> np.ndarray:
 
 MATRICES: dict[str, tuple] = {
     # Products
+    "_addmm": (lambda c, x, y, beta=1, alpha=1: beta * c + alpha * x @ y, ((B[0], A, B), (X, X, A, 2, 0.5), (X, X, A, 0))),
+    "_addmv": (lambda c, x, y, beta=1, alpha=1: beta * c + alpha * x @ y, ((X[0], A, X[1]), (X[0, :1], A, X[1], 2, 3))),
+    "_baddbmm": (lambda c, x, y, beta=1, alpha=1: beta * c + alpha * x @ y, ((A[0], CUBE, OTHER), (BATCH, CUBE, OTHER, 0.5, 2))),
     "_contract": (einsum, ((X, A, ((0, 1), (1, 2), (0, 2))), (CUBE, OTHER, ((0, 1, 2), (0, 2, 3), (3, 1, 0))), (X, Y, ((0, 1), (0, 1), (1, 0))), (CUBE, CUBE, ((0, 1, 2), (0, 1, 2), ())))),
     "linalg_cross": (lambda x, y, dim=-1: np.cross(x, y, axis=dim), ((X, Y), (B, B[::-1], 0))),
     "_euclidean_dist": (lambda x, y, fast: np.linalg.norm(x[:, None] - y, axis=-1), ((ROWS, MORE, False), (ROWS, MORE, True))),

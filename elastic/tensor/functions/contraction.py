@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from elastic.tensor._publish import public
 from elastic.tensor._registry import TENSORS as F
@@ -28,10 +28,78 @@ def einsum(*args: Any) -> Tensor:
     equation, operands = (args[0], args[1:]) if isinstance(args[0], str) else _from_lists(args)
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])
-    terms, out = _parsed(equation, tuple([t._array.ndim for t in operands]))
-    _check_sizes(terms, operands)
-    parts = [_simple(t, term) for t, term in zip(operands, terms, strict=True)]
-    return _folded(*_squeezed(parts), out)
+    plan = _planned(equation, tuple([t._array.shape for t in operands]))
+    tensors = [_simple(t, *how) for t, how in zip(operands, plan.operands, strict=True)]
+    x = tensors[0]
+    for y, (lonely_x, lonely_y, terms) in zip(tensors[1:], plan.pairs, strict=True):
+        x = F._contract(F.sum(x, lonely_x) if lonely_x else x,
+                        F.sum(y, lonely_y) if lonely_y else y, terms)  # fmt: skip
+    x = F.sum(x, plan.lonely) if plan.lonely else x
+    return F.permute(x, plan.order) if plan.order else x
+
+
+def _simple(t: Tensor, diagonals: list, ones: list) -> Tensor:
+    """The operand with the diagonals of its repeated letters, without some sizes of 1."""
+    for i, j in diagonals:
+        t = F.diagonal(t, 0, i, j)
+    return F.squeeze(t, ones) if ones else t
+
+
+class _Plan(NamedTuple):
+    """What there is to do for an equation and shapes."""
+
+    operands: list  # of each the pairs of dimensions to take diagonals of, and those to squeeze
+    pairs: list  # of each product the dimensions to sum first in both, and the terms
+    lonely: list  # the dimensions to sum at last
+    order: list | None  # the dimensions of the result
+
+
+@lru_cache(1024)
+def _planned(equation: str, shapes: tuple) -> _Plan:
+    """The operands are multiplied from left to right; a letter is summed when none needs it."""
+    terms, out = _parsed(equation, tuple(map(len, shapes)))
+    _check_sizes(terms, shapes)
+    diagonals = [_diagonals(term) for term in terms]
+    sizes = [dict(zip(term, shape, strict=True)) for term, shape in zip(terms, shapes, strict=True)]
+    large = {e for each in sizes for e, n in each.items() if n != 1}
+    simple = [term for _, term in diagonals]
+    ones = [
+        [d for d, e in enumerate(term) if e in large and size[e] == 1]
+        for term, size in zip(simple, sizes, strict=True)
+    ]
+    terms = [
+        tuple(e for d, e in enumerate(term) if d not in gone)
+        for term, gone in zip(simple, ones, strict=True)
+    ]
+    pairs, term = [], terms[0]
+    for k in range(1, len(terms)):
+        later = {e for each in terms[k + 1 :] for e in each}.union(out)
+        lonely_x, term = _lonely(term, later.union(terms[k]))
+        lonely_y, other = _lonely(terms[k], later.union(term))
+        made = tuple(e for e in dict.fromkeys(term + other) if e in later)
+        made = out if k == len(terms) - 1 else made
+        pairs.append((lonely_x, lonely_y, (term, other, made)))
+        term = made
+    lonely, term = _lonely(term, set(out))
+    order = None if term == out else [term.index(e) for e in out]
+    return _Plan([(d, o) for (d, _), o in zip(diagonals, ones, strict=True)], pairs, lonely, order)
+
+
+def _diagonals(term: tuple) -> tuple[list, tuple]:
+    """The pairs of dimensions with one letter, and the term when their diagonals are taken."""
+    pairs = []
+    while len(set(term)) < len(term):
+        e = next(e for e in term if term.count(e) > 1)
+        i = term.index(e)
+        j = term.index(e, i + 1)
+        pairs.append((i, j))
+        term = (*[x for k, x in enumerate(term) if k not in (i, j)], e)
+    return pairs, term
+
+
+def _lonely(term: tuple, needed: set) -> tuple[list, tuple]:
+    """The dimensions whose letter nothing needs, and the term without them."""
+    return [d for d, e in enumerate(term) if e not in needed], tuple(e for e in term if e in needed)
 
 
 def _from_lists(args: tuple) -> tuple[str, tuple]:
@@ -53,7 +121,6 @@ def _letter(number: Any) -> str:
     return _LETTERS[number]
 
 
-@cache
 def _parsed(equation: str, ndims: tuple) -> tuple[list, tuple]:
     """The terms of the inputs and the output. What `...` stands for are numbers from the right."""
     inputs, arrow, output = equation.partition("->")
@@ -134,11 +201,11 @@ def _check_output(out: list, terms: list) -> None:
             )
 
 
-def _check_sizes(terms: list, operands: tuple) -> None:
+def _check_sizes(terms: list, shapes: tuple) -> None:
     seen: dict = {}
-    for k, (term, t) in enumerate(zip(terms, operands, strict=True)):
+    for k, (term, shape) in enumerate(zip(terms, shapes, strict=True)):
         own: dict = {}
-        for e, n in zip(term, t._array.shape, strict=True):
+        for e, n in zip(term, shape, strict=True):
             if own.setdefault(e, n) != n:
                 raise RuntimeError(
                     f"einsum(): subscript {e} is repeated for operand {k} but the sizes don't "
@@ -152,47 +219,3 @@ def _check_sizes(terms: list, operands: tuple) -> None:
                     f"einsum(): subscript {e} has size {n} for operand {k} which does not "
                     f"broadcast with previously seen size {seen[e]}"
                 )
-
-
-def _simple(t: Tensor, term: tuple) -> tuple[Tensor, tuple]:
-    """The operand with the diagonal of each repeated letter in its place."""
-    while len(set(term)) < len(term):
-        e = next(e for e in term if term.count(e) > 1)
-        i = term.index(e)
-        j = term.index(e, i + 1)
-        t = F.diagonal(t, 0, i, j)
-        term = (*[x for k, x in enumerate(term) if k not in (i, j)], e)
-    return t, term
-
-
-def _squeezed(parts: list) -> tuple[list, list]:
-    """The operands without dimensions of size 1 that another has larger."""
-    large = {e for t, term in parts for e, n in zip(term, t._array.shape, strict=True) if n != 1}
-    tensors, terms = [], []
-    for t, term in parts:
-        ones = [d for d, e in enumerate(term) if e in large and t._array.shape[d] == 1]
-        tensors.append(F.squeeze(t, ones) if ones else t)
-        terms.append(tuple(e for d, e in enumerate(term) if d not in ones))
-    return tensors, terms
-
-
-def _folded(tensors: list, terms: list, out: tuple) -> Tensor:
-    """All operands multiplied from left to right; a letter is summed as soon as none needs it."""
-    x, term = tensors[0], terms[0]
-    for k in range(1, len(tensors)):
-        later = {e for each in terms[k + 1 :] for e in each}.union(out)
-        x, term = _summed(x, term, later.union(terms[k]))
-        y, other = _summed(tensors[k], terms[k], later.union(term))
-        made = tuple(e for e in dict.fromkeys(term + other) if e in later)
-        if k == len(tensors) - 1:
-            made = out
-        x, term = F._contract(x, y, (term, other, made)), made
-    x, term = _summed(x, term, set(out))
-    return x if term == out else F.permute(x, [term.index(e) for e in out])
-
-
-def _summed(x: Tensor, term: tuple, needed: set) -> tuple[Tensor, tuple]:
-    lonely = [d for d, e in enumerate(term) if e not in needed]
-    if not lonely:
-        return x, term
-    return F.sum(x, lonely), tuple(e for e in term if e in needed)

@@ -7,23 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from elastic.tensor import dtypes
+from elastic.tensor._errors import check_one_dtype
 from elastic.tensor._publish import public
+from elastic.tensor._registry import REGISTRY
 from elastic.tensor._registry import TENSORS as F
 from elastic.tensor._tensor import Tensor
 
 # beta * input + alpha * product
 
 
-def _sum(input: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
-    if dtypes.rank(product.dtype) < 2:
-        beta, alpha = int(beta), int(alpha)
-    if alpha != 1:
-        product = product * alpha
-    if input._array.shape != product._array.shape:
-        input = F.expand(input, tuple(product._array.shape))
-    if beta == 0:  # not even nan counts
-        return product
-    return (input if beta == 1 else input * beta) + product
+def _numbers(x: Tensor, beta: Any, alpha: Any) -> tuple:
+    """`beta` and `alpha` for tensors of the dtype of `x`: whole, where it is."""
+    return (beta, alpha) if dtypes.rank(x.dtype) > 1 else (int(beta), int(alpha))
 
 
 def _check_dtypes(a: Tensor, b: Tensor) -> None:
@@ -40,7 +35,8 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
         if each._array.ndim != 2:
             raise RuntimeError(f"mat{k + 1} must be a matrix, got {each._array.ndim}-D tensor")
     _check_dtypes(input, mat2)
-    return _sum(input, F.mm(mat1, mat2), beta, alpha)
+    check_one_dtype(REGISTRY["mm"], (mat1, mat2))
+    return F._addmm(input, mat1, mat2, *_numbers(mat1, beta, alpha))
 
 
 @public(inplace=True, out=True)
@@ -59,7 +55,8 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any 
             f"size mismatch, got input ({input._array.size}), mat ({rows}x{mat.shape[1]}), "
             f"vec ({vec._array.size})"
         )
-    return _sum(input, F.mv(mat, vec), beta, alpha)
+    check_one_dtype(REGISTRY["mv"], (mat, vec))
+    return F._addmv(input, mat, vec, *_numbers(mat, beta, alpha))
 
 
 @public(inplace=True, out=True)
@@ -78,7 +75,10 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
     product = F.outer(vec1, vec2)
     if product.dtype is dtypes.bool_:
         return F.logical_or(input, product) if beta else F.logical_and(product, bool(alpha))
-    return _sum(input, product, beta, alpha)
+    beta, alpha = _numbers(product, beta, alpha)
+    product = product if alpha == 1 else product * alpha
+    input = F.expand(input, tuple(product._array.shape))
+    return product if beta == 0 else (input if beta == 1 else input * beta) + product
 
 
 @public(inplace=True, out=True)
@@ -86,15 +86,15 @@ def baddbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
 ) -> Tensor:
     """beta * input + alpha * (batch1 @ batch2), for each matrix of the batch."""
-    product = F.bmm(batch1, batch2)
-    if input._array.dtype != product._array.dtype:
+    check_one_dtype(REGISTRY["bmm"], (batch1, batch2))
+    if input._array.dtype != batch1._array.dtype:
         names = [each.dtype.name.replace("float64", "double").replace("float32", "float")
                  for each in (input, batch1, batch2)]  # fmt: skip
         raise RuntimeError(
             f"Input dtypes must be the same, got: input {names[0]}, batch1: {names[1]}, "
             f"batch2: {names[2]}"
         )
-    return _sum(input, product, beta, alpha)
+    return F._baddbmm(input, batch1, batch2, *_numbers(batch1, beta, alpha))
 
 
 @public(inplace=True, out=True)
@@ -111,7 +111,7 @@ def addbmm(
     if m != k:
         raise RuntimeError(f"Incompatible matrix sizes for bmm ({n}x{m} and {k}x{p})")
     wide = F.reshape(F.transpose(batch1, 0, 1), (n, b * m))
-    return _sum(input, F.mm(wide, F.reshape(batch2, (c * k, p))), beta, alpha)
+    return addmm(input, wide, F.reshape(batch2, (c * k, p)), beta=beta, alpha=alpha)
 
 
 # Products of two

@@ -101,13 +101,15 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
         return matrix_power(_inverse(A), -n)
     if n == 0:
         return identity_like(A)
+    if n == 1:
+        return F.clone(A)
     out: Any = None
     while True:  # by the binary digits of n
         if n & 1:
             out = A if out is None else F.matmul(out, A)
         n >>= 1
         if not n:
-            return F.clone(out) if out is A else out
+            return out
         A = F.matmul(A, A)
 
 

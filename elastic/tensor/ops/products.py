@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from math import prod
 from typing import Any
 
 from elastic.tensor._dispatch import op
 from elastic.tensor._errors import matmul_error
+from elastic.tensor._registry import arrays
 
 
 def turned(F: Any, x: Any) -> Any:
@@ -111,6 +114,38 @@ op(
     title="AddmmBackward0",
 )
 
+# beta * input + alpha * a product
+
+
+def _added(name: str, product: Callable) -> None:
+    def forward(xp: Any, input: Any, x: Any, y: Any, beta: Any = 1, alpha: Any = 1) -> Any:
+        out = product(xp, x, y)
+        if input.shape != out.shape:
+            input = arrays(xp).expand(input, out.shape)
+        if alpha != 1:
+            out = out * alpha
+        if beta == 0:  # not even nan counts
+            return out
+        return xp.add(out, input if beta == 1 else input * beta, out=out)
+
+    op(
+        f"_{name}",
+        forward,
+        lambda F, g, beta: g if beta == 1 else g * beta,
+        lambda F, g, y, x_shape, alpha: _matmul_x(F, _scaled(g, alpha), y, x_shape),
+        lambda F, g, x, y_shape, alpha: _matmul_y(F, _scaled(g, alpha), x, y_shape),
+        title=f"{name.capitalize()}Backward0",
+    )
+
+
+def _scaled(g: Any, alpha: Any) -> Any:
+    return g if alpha == 1 else g * alpha
+
+
+_added("addmm", _of_ndim("mm", 2, 2))
+_added("addmv", _of_ndim("mv", 2, 1))
+_added("baddbmm", _of_ndim("bmm", 3, 3))
+
 # Contractions: what einsum and tensordot are made of
 
 
@@ -119,18 +154,32 @@ def _contract(xp: Any, x: Any, y: Any, terms: tuple) -> Any:
 
     Every letter is in two or three of the terms. Source: the pairwise form of PyTorch's einsum.
     """
+    order_x, order_y, counts, order = _layout(terms)
+    x, y = x.transpose(order_x), y.transpose(order_y)
+    i, j, k = counts  # of the batch, of rows with it, of what is summed with the batch
+    batch, rows, columns = x.shape[:i], x.shape[i:j], y.shape[k:]
+    m, n, length = prod(rows), prod(columns), prod(x.shape[j:])
+    out = _times(xp, x.reshape((*batch, m, length)), y.reshape((*batch, length, n)))
+    return out.reshape(batch + rows + columns).transpose(order)
+
+
+@lru_cache(1024)
+def _layout(terms: tuple) -> tuple:
+    """The dimensions of both operands as (batch, rows, summed) and (batch, summed, columns).
+
+    Then how many these are, and the dimensions of the result.
+    """
     a, b, c = terms
     batch = [each for each in a if each in b and each in c]
     summed = [each for each in a if each not in c]
     rows, columns = [e for e in a if e not in b], [e for e in b if e not in a]
-    size = dict(zip(a + b, x.shape + y.shape, strict=True))
-    x = x.transpose([a.index(e) for e in batch + rows + summed])
-    y = y.transpose([b.index(e) for e in batch + summed + columns])
-    lengths = [[size[e] for e in part] for part in (batch, rows, summed, columns)]
-    m, k, n = map(prod, lengths[1:])
-    out = _times(xp, x.reshape((*lengths[0], m, k)), y.reshape((*lengths[0], k, n)))
     made = batch + rows + columns
-    return out.reshape([size[e] for e in made]).transpose([made.index(e) for e in c])
+    return (
+        [a.index(e) for e in batch + rows + summed],
+        [b.index(e) for e in batch + summed + columns],
+        (len(batch), len(batch) + len(rows), len(batch) + len(summed)),
+        [made.index(e) for e in c],
+    )
 
 
 def _times(xp: Any, x: Any, y: Any) -> Any:
