@@ -6,13 +6,14 @@ elements (a copy). The two steps are PyTorch's: numpy would count an integer amo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from elastic.tensor import backend
-from elastic.tensor._errors import TRANSLATED, broadcast_error
+from elastic.tensor._errors import TRANSLATED
 from elastic.tensor._inplace import is_recorded, overwrite, write_error
 from elastic.tensor._registry import REGISTRY, TENSORS
 from elastic.tensor._tensor import Tensor, wrap
@@ -44,6 +45,10 @@ def _viewed(self: Tensor, basic: tuple) -> Tensor:
     return TENSORS._alias(self)
 
 
+def _is_whole(basic: tuple) -> bool:
+    return all(item is ... or item == _ALL for item in basic)
+
+
 def _picked(x: Tensor, arrays: tuple) -> Tensor:
     try:
         return TENSORS._index(x, arrays)
@@ -53,31 +58,49 @@ def _picked(x: Tensor, arrays: tuple) -> Tensor:
 
 def setitem(self: Tensor, index: Any, value: Any) -> None:
     """Writes `value` to the elements at `index`."""
-    basic, arrays = parted(self._array.shape, index)
-    target = self if basic is None else TENSORS._slice(self, basic)
-    value = _as_value(self, value, arrays is not None)
+    if index is False:
+        return
+    basic, arrays = parted(self._array.shape, None if index is True else index)
+    target = self if basic is None or _is_whole(basic) else _viewed(self, basic)
     if arrays is None:
-        copy_(target, _without_leading_ones(value, target._array.ndim))
-    else:
-        _put(target, arrays, value)
+        copy_(target, _without_leading_ones(_as_value(self, value)))
+        return
+    if isinstance(value, Tensor) and value.dtype is not self.dtype and not _is_one_mask(arrays):
+        _picked(target, arrays)  # a wrong index is the first thing to be told
+        raise RuntimeError(
+            "Index put requires the source and destination dtypes match, got "
+            f"{self.dtype.title} for the destination and {value.dtype.title} for the source."
+        )
+    _put(target, arrays, _without_leading_ones(_as_value(self, value)))
+
+
+def _is_one_mask(arrays: tuple) -> bool:
+    picks = [each for each in arrays if each.__class__ is not slice]
+    return len(picks) == 1 and is_mask(picks[0])
 
 
 def _put(target: Tensor, arrays: tuple, value: Tensor) -> None:
     try:
         if is_recorded(target, (value,)):
-            value = _without_leading_ones(value, TENSORS._index(target, arrays)._array.ndim)
             overwrite(target, REGISTRY["_index_put"], [target, arrays, value, False])
         else:
-            array = value._array
-            target._array[arrays] = array.reshape(()) if array.size == 1 else array
+            target._array[arrays] = value._array
             target._cell[0] += 1
     except TRANSLATED as error:
         raise _put_error(error, target, arrays, value) from None
 
 
+def _without_leading_ones(value: Tensor) -> Tensor:
+    shape = value._array.shape
+    if not shape or shape[0] != 1:
+        return value
+    kept = next((k for k, n in enumerate(shape) if n != 1), len(shape))
+    return TENSORS.reshape(value, shape[kept:])
+
+
 def copy_(self: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
     """Itself, overwritten with `source`, which is broadcast and cast."""
-    source = _as_value(self, source, False)
+    source = _as_value(self, source)
     if is_recorded(self, (source,)):
         shape = tuple(self._array.shape)
         source = source if source._array.shape == shape else TENSORS.expand(source, shape)
@@ -91,24 +114,11 @@ def copy_(self: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
     return self
 
 
-def _without_leading_ones(source: Tensor, ndim: int) -> Tensor:
-    extra = source._array.ndim - ndim
-    if extra > 0 and source._array.shape[:extra] == (1,) * extra:
-        return TENSORS.reshape(source, source._array.shape[extra:])
-    return source
-
-
-def _as_value(self: Tensor, value: Any, strict: bool) -> Tensor:
+def _as_value(self: Tensor, value: Any) -> Tensor:
     """`value` as a tensor of the dtype of `self`. Raises: TypeError, RuntimeError."""
     if isinstance(value, Tensor):
-        if value._array.dtype == self._array.dtype:
-            return value
-        if strict and value._array.size != 1:
-            raise RuntimeError(
-                "Index put requires the source and destination dtypes match, got "
-                f"{self.dtype.title} for the destination and {value.dtype.title} for the source."
-            )
-        return TENSORS._cast(value, self._array.dtype)
+        same = value._array.dtype == self._array.dtype
+        return value if same else TENSORS._cast(value, self._array.dtype)
     if isinstance(value, complex) and self._array.dtype.kind != "c":
         raise RuntimeError(
             f"value cannot be converted to type {_C_NAMES.get(self.dtype.name, self.dtype.name)} "
@@ -136,18 +146,19 @@ def parted(shape: tuple, index: Any) -> tuple[Any, Any]:
     basic: list = []
     arrays: list = []
     dim = 0
-    for item in items:
+    for number, item in enumerate(items):
         if item is ...:
             free, used = len(shape) - used, len(shape)  # a second `...` stands for nothing
             basic += [_ALL] * free
             arrays += [_ALL] * free
             dim += free
         elif isinstance(item, int):
-            _check_int(item, shape[dim], dim)
+            _check_int(item, shape[dim], number)
             basic.append(item)
             dim += 1
         else:
-            dim += _add_item(item, shape, dim, basic, arrays)
+            dim += _add_item(item, shape, basic, arrays)
+    _check_masks(arrays, basic, shape)
     plain = all(each == _ALL for each in basic if each.__class__ is slice)
     picks = any(each.__class__ is not slice for each in arrays)
     trivial = picks and plain and all(each.__class__ is slice for each in basic)
@@ -155,7 +166,7 @@ def parted(shape: tuple, index: Any) -> tuple[Any, Any]:
     return None if trivial else (*basic, ...), tuple(arrays) if picks else None
 
 
-def _add_item(item: Any, shape: tuple, dim: int, basic: list, arrays: list) -> int:
+def _add_item(item: Any, shape: tuple, basic: list, arrays: list) -> int:
     """Notes what a slice, None or array means; returns how many dimensions it uses."""
     if item is None or item.__class__ is slice:
         if item is not None and not shape:
@@ -168,8 +179,6 @@ def _add_item(item: Any, shape: tuple, dim: int, basic: list, arrays: list) -> i
         arrays.append(np.zeros(int(item), np.int64))
         return 0
     ndim = item.ndim if is_mask(item) else 1
-    if is_mask(item):
-        _check_mask(item, shape, dim)
     basic += [_ALL] * ndim
     arrays.append(item)
     return ndim
@@ -182,12 +191,13 @@ def _dims_used(item: Any) -> int:
 
 
 def _too_many(items: tuple, shape: tuple) -> None:
-    if not shape and isinstance(items[0], int):
+    if not shape and len(items) == 1 and isinstance(items[0], int):
+        _check_int(items[0], 1 if items[0] == 0 else 0, 0)
         raise IndexError(
             "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
             "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"
         )
-    if not shape and isinstance(items[0], slice):
+    if not shape and len(items) == 1 and isinstance(items[0], slice):
         raise IndexError("slice() cannot be applied to a 0-dim tensor.")
     raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
 
@@ -265,24 +275,43 @@ def _check_int(index: int, size: int, dim: int) -> None:
         raise IndexError(f"index {index} is out of bounds for dimension {dim} with size {size}")
 
 
-def _check_mask(mask: Any, shape: tuple, dim: int) -> None:
-    if mask.shape != shape[dim : dim + mask.ndim]:
-        wrong = next(k for k in range(mask.ndim) if mask.shape[k] != shape[dim + k])
-        raise IndexError(
-            f"The shape of the mask {list(mask.shape)} at index {wrong} does not match the shape "
-            f"of the indexed tensor {list(shape)} at index {dim + wrong}"
-        )
+def _check_masks(arrays: list, basic: list, shape: tuple) -> None:
+    if not any(is_mask(each) for each in arrays):
+        return
+    seen = np.broadcast_to(np.False_, shape)[(*basic, ...)].shape
+    dim = 0
+    for each in arrays:
+        used = _dims_used(each) if each.__class__ is not slice else 1
+        for k in range(used if is_mask(each) else 0):
+            if each.shape[k] != seen[dim + k]:
+                raise IndexError(
+                    f"The shape of the mask {list(each.shape)} at index {k} does not match the "
+                    f"shape of the indexed tensor {list(seen)} at index {dim + k}"
+                )
+        dim += used
 
 
 def _index_error(error: Exception, x: Tensor, arrays: tuple) -> Exception:
     """What PyTorch says where numpy refused to index."""
-    shapes = [list(each.shape) for each in arrays if each.__class__ is not slice]
+    shapes = [
+        shape
+        for each in arrays
+        if each.__class__ is not slice
+        for shape in ([[int(each.sum())]] * each.ndim if is_mask(each) else [list(each.shape)])
+    ]
     if str(error).startswith("shape mismatch"):
         return IndexError(
             "shape mismatch: indexing tensors could not be broadcast together with shapes "
             + ", ".join(map(str, shapes))
         )
-    return IndexError(str(error).replace(" axis ", " dimension "))
+    text = re.sub(r"axis (\d+)", lambda m: f"dimension {_number(arrays, int(m[1]))}", str(error))
+    return IndexError(text)
+
+
+def _number(arrays: tuple, axis: int) -> int:
+    """How many dimensions before `axis` have an index array: PyTorch counts these alone."""
+    dims = [each for each in arrays for _ in range(max(_dims_used(each), 1))]
+    return sum(each.__class__ is not slice for each in dims[:axis])
 
 
 def _put_error(error: Exception, target: Tensor, arrays: tuple, value: Tensor) -> Exception:
@@ -292,7 +321,7 @@ def _put_error(error: Exception, target: Tensor, arrays: tuple, value: Tensor) -
     if not target._array.flags.writeable:
         return write_error(target, error, ())
     found = list(target._array[arrays].shape)
-    if broadcast_error(tuple(found), value._array.shape) or value._array.ndim > len(found):
+    if str(error).startswith(("shape mismatch", "NumPy boolean")):
         return RuntimeError(
             f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to "
             f"indexing result of shape {found}"

@@ -162,6 +162,8 @@ def transposed(self: Tensor) -> Tensor:
 
 def turned(self: Tensor) -> Tensor:
     """A view with the last two dimensions exchanged. Raises: RuntimeError without two."""
+    if not self._array.ndim:
+        return self
     if self._array.ndim < 2:
         raise RuntimeError(
             "tensor.mT is only supported on matrices or batches of matrices. Got "
@@ -191,6 +193,8 @@ def adjoints(self: Tensor) -> Tensor:
 def storage_offset(self: Tensor) -> int:
     """How many elements lie before its first one in its storage."""
     array = self._array
+    if not array.size:
+        return 0
     memory = backend.bytes_of(backend.owner_of(array))
     return (backend.address(array) - backend.address(memory)) // array.itemsize
 

@@ -109,9 +109,9 @@ def _chunk_size(input: Tensor, chunks: int, dim: int) -> int:
 @public()
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of all slices along `dim`."""
-    if not input._array.ndim:
-        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     axis = place(dim, input._array.ndim)
+    if not input._array.ndim:
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     return tuple([F._unbind(input, axis, k) for k in range(input._array.shape[axis])])
 
 
@@ -219,8 +219,8 @@ def view(input: Tensor, *size: Any, dtype: Any = None) -> Tensor:
 
 @public()
 def ravel(input: Tensor) -> Tensor:
-    """All elements in one dimension; a view where possible."""
-    return F.reshape(input, (-1,))
+    """All elements in one dimension: a view of what lies in C order, else a copy."""
+    return F.reshape(input.contiguous(), (-1,))
 
 
 @public()

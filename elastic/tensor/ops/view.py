@@ -115,7 +115,12 @@ def _unflatten(xp: Any, x: Any, dim: int, sizes: Any) -> Any:
     d = place(dim, x.ndim)
     if not len(sizes):
         raise RuntimeError("unflatten: sizes must be non-empty")
-    return x.reshape((*x.shape[:d], *_parts_of(x.shape[d], dim, tuple(sizes)), *x.shape[d + 1 :]))
+    if not x.ndim:
+        raise RuntimeError(
+            "unflatten got an unexpected error:\n"
+            "Dimension specified as 0 but tensor has no dimensions"
+        )
+    return x.reshape((*x.shape[:d], *_parts_of(x.shape[d], d, tuple(sizes)), *x.shape[d + 1 :]))
 
 
 def _parts_of(length: int, dim: int, parts: tuple) -> tuple:
@@ -190,7 +195,7 @@ def _select(xp: Any, x: Any, dim: int, index: int) -> Any:
     if not -x.shape[d] <= index < x.shape[d]:
         raise IndexError(
             f"select(): index {index} out of range for tensor of size {list(x.shape)} "
-            f"at dimension {dim}"
+            f"at dimension {d}"
         )
     return x[(slice(None),) * d + (index, ...)]
 
@@ -277,7 +282,8 @@ def _lying(x: Any, size: Any, strides: Any, offset: int = 0) -> Any:
     It cannot be written to where one element is shown twice. Raises: RuntimeError.
     """
     memory = backend.bytes_of(backend.owner_of(x))
-    start, width = backend.address(x) - backend.address(memory) + offset, x.itemsize
+    width, first = x.itemsize, backend.address(x) - backend.address(memory) if x.size else 0
+    start = first + offset
     reach = sum([(n - 1) * s for n, s in zip(size, strides, strict=True)])
     needed = 0 if 0 in size else start + reach + width
     if needed > memory.size or start < 0:
@@ -344,9 +350,7 @@ def _unfold(xp: Any, x: Any, dimension: int, size: int, step: int) -> Any:
     stride = x.strides[axis]
     shape = (*x.shape[:axis], (length - size) // step + 1, *x.shape[axis + 1 :], size)
     strides = (*x.strides[:axis], stride * step, *x.strides[axis + 1 :], stride)
-    return (
-        _lying(x, shape, strides) if step >= size else backend.read_only(_lying(x, shape, strides))
-    )
+    return _lying(x, shape, strides)
 
 
 def _fold(F: Any, g: Any, x_shape: tuple, dimension: int, size: int, step: int) -> Any:
