@@ -9,10 +9,12 @@ from types import ModuleType
 # Where a user of PyTorch looks, and our modules that have it.
 PLACES = {
     "activation": "activation attention", "adaptive": "adaptive", "batchnorm": "norm",
-    "container": "container", "conv": "conv", "distance": "distance", "dropout": "dropout",
-    "flatten": "flatten", "instancenorm": "norm", "lazy": "lazy", "linear": "linear lazy",
-    "loss": "loss", "module": "module hooks", "normalization": "norm", "rnn": "rnn",
-    "sparse": "embedding", "transformer": "transformer",
+    "channelshuffle": "channelshuffle", "container": "container", "conv": "conv",
+    "distance": "distance", "dropout": "dropout", "flatten": "flatten", "fold": "fold",
+    "instancenorm": "norm", "lazy": "lazy", "linear": "linear lazy", "loss": "loss",
+    "module": "module hooks", "normalization": "norm", "padding": "padding",
+    "pixelshuffle": "pixelshuffle", "pooling": "pooling", "rnn": "rnn", "sparse": "embedding",
+    "transformer": "transformer", "upsampling": "upsampling",
 }  # fmt: skip
 
 

@@ -255,10 +255,11 @@ def _fractional_pool(
     kernel = _whole(name, "kernel_size", kernel_size, nd)
     own = tuple(input.shape[input.dim() - nd :])
     _check_fractional(name, nd, input, kernel, size, samples)
-    drawn = samples._array.reshape(*input.shape[: input.dim() - nd], nd)
-    cells = [  # the first sample is that of the last dimension
-        _starts(drawn[..., nd - 1 - j], n, out, k)[..., None] + np.arange(k)
-        for j, (n, out, k) in enumerate(zip(own, size, kernel, strict=True))
+    drawn = samples._array[: input.shape[0]] if input.dim() == nd + 2 else samples._array[0]
+    order = (1, 0) if nd == 2 else (0, 1, 2)  # of images, the first sample is the width's
+    cells = [
+        _starts(drawn[..., j], n, out, k)[..., None] + np.arange(k)
+        for j, n, out, k in zip(order, own, size, kernel, strict=True)
     ]
     return ops._best_of(input, pool.windows_of(own, cells), nd)
 
@@ -292,6 +293,10 @@ def _check_fractional(
             )
     if samples.dtype is not input.dtype:
         raise RuntimeError("Expect _random_samples to have the same dtype as input")
+    if samples.shape[0] < (input.shape[0] if input.dim() == nd + 2 else 1):
+        raise RuntimeError("Expect _random_samples.size(0) no less then input batch size.")
+    if samples.shape[1] != input.shape[-nd - 1]:
+        raise RuntimeError("Expect _random_samples.size(1) equals to input channel size.")
     if samples.shape[2] != nd:
         raise RuntimeError(
             f"Expect _random_samples.size(2) equals to {nd}; got {samples.shape[2]}."
