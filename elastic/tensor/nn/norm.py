@@ -404,7 +404,11 @@ class LocalResponseNorm(Module):
 
 
 class CrossMapLRN2d(LocalResponseNorm):
-    """Local response norm of images. An even `size` counts as the next smaller odd one in sums."""
+    """Local response norm of images, as PyTorch has it from Torch.
+
+    The sum over neighbours goes (size + 1) // 2 - 1 channels each way. Where that leaves the first
+    channel behind, its square counts nevertheless, though backward does not know of it.
+    """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1):
         super().__init__(size, alpha, beta, k)
@@ -412,9 +416,13 @@ class CrossMapLRN2d(LocalResponseNorm):
     def forward(self, input: Tensor) -> Tensor:
         if input.dim() != 4:
             raise ValueError(f"CrossMapLRN2d: Expected input to be 4D, got {input.dim()}D instead.")
-        window = 2 * int((self.size - 1) / 2 + 1) - 1
-        alpha = self.alpha * window / self.size
-        return F.local_response_norm(input, window, alpha, self.beta, self.k)
+        reach = int((self.size - 1) / 2 + 1)
+        square = input * input
+        grown = F.pad(square.unsqueeze(1), (0, 0, 0, 0, reach - 1, reach - 1))
+        total = F.avg_pool3d(grown, (2 * reach - 1, 1, 1), 1, divisor_override=1).squeeze(1)
+        behind = torch.arange(input.shape[1]).reshape(1, -1, 1, 1) >= reach
+        total = total + torch.where(behind, square[:, :1].detach(), 0.0)
+        return input * (total * (self.alpha / self.size) + self.k).pow(-self.beta)
 
 
 def _as_shape(size: int | Sequence[int]) -> tuple[int, ...]:
