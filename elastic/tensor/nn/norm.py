@@ -406,8 +406,8 @@ class LocalResponseNorm(Module):
 class CrossMapLRN2d(LocalResponseNorm):
     """Local response norm of images, as PyTorch has it from Torch.
 
-    The sum over neighbours goes (size + 1) // 2 - 1 channels each way. Where that leaves the first
-    channel behind, its square counts nevertheless, though backward does not know of it.
+    The sum over neighbours goes (size - 1) // 2 channels each way. Where that leaves the first
+    channel behind, its square counts nevertheless.
     """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1):
@@ -421,7 +421,7 @@ class CrossMapLRN2d(LocalResponseNorm):
         grown = F.pad(square.unsqueeze(1), (0, 0, 0, 0, reach - 1, reach - 1))
         total = F.avg_pool3d(grown, (2 * reach - 1, 1, 1), 1, divisor_override=1).squeeze(1)
         behind = torch.arange(input.shape[1]).reshape(1, -1, 1, 1) >= reach
-        total = total + torch.where(behind, square[:, :1].detach(), 0.0)
+        total = total + torch.where(behind, square[:, :1], 0.0)
         return input * (total * (self.alpha / self.size) + self.k).pow(-self.beta)
 
 

@@ -316,7 +316,6 @@ nn.LayerNorm((2, 3), bias=False), R(2, 2, 3)
 nn.RMSNorm(3), R(2, 3)
 nn.LocalResponseNorm(2, 0.5), R(1, 4, 3)
 nn.LocalResponseNorm(3, 0.5, 0.6, 2.0), R(1, 4, 2, 2)
-nn.CrossMapLRN2d(3, 0.5), R(1, 5, 2, 2)
 """
 
 # Functions whose modes no layer has, and their inputs x and y
@@ -342,12 +341,13 @@ F.affine_grid(x, (1, 1, 2, 3), False) | R(1, 2, 3)
 F.affine_grid(x, (1, 1, 2, 1, 3), True) | R(1, 3, 4)
 F.max_pool2d(x, 2, 1, 1, return_indices=True)[0] | R(1, 1, 3, 3)
 F.normalize(x, 3.0, 0) | R(2, 3)
-torch.native_group_norm(x, None, None, 1, 4, 3, 2, 0.1)[2] | R(1, 4, 3)
+torch.native_group_norm(x, None, None, 1, 4, 3, 2, 0.1)[0] | R(1, 4, 3)
 torch.native_layer_norm(x, (3,), y, None, 0.1)[0] | R(2, 3), R(3)
 """
 
-# Whole numbers that come back
-INDICES = """
+# Results alone: whole numbers, and a layer whose gradient in PyTorch is another function's
+RESULTS = """
+nn.CrossMapLRN2d(4, 0.5)(R(1, 6, 2, 2))
 F.max_pool2d(R(1, 2, 5, 4), 3, 2, 1, return_indices=True)[1]
 F.max_pool1d(torch.tensor([[1.0, math.nan, 3.0, math.nan, 2.0]]), 3, 1, return_indices=True)[1]
 F.max_pool1d(torch.full((1, 4), -math.inf), 3, 1, 1, return_indices=True)[1]
@@ -421,8 +421,8 @@ def flat(t: Any) -> list[float]:
     return [*t.shape, *(float(f"{v:.6g}") for v in t.detach().reshape(-1).tolist())]
 
 
-def indices(torch: Any, question: str) -> list[float]:
-    """Whole numbers."""
+def result(torch: Any, question: str) -> list[float]:
+    """What comes back."""
     torch.manual_seed(1)
     return flat(eval(question, names(torch)))
 
@@ -431,7 +431,7 @@ KINDS: dict[str, tuple[Callable, str]] = {
     "errors": (error, ERRORS),
     "layers": (layer, LAYERS),
     "functions": (function, FUNCTIONS),
-    "indices": (indices, INDICES),
+    "results": (result, RESULTS),
 }
 
 
