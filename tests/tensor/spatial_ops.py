@@ -295,8 +295,10 @@ def normalized_back(
     d_var = -(part * centered).sum(dims, keepdims=True) * rstd**3 / 2
     d_x = part * rstd + d_mean / count + d_var * 2 * centered / count
     d_weight, d_bias = (g if weight is None else g * centered * rstd), g
-    if weight is not None and weight.shape == (2, 1):  # that of a channel: summed already
-        d_weight, d_bias = (each.sum(dims, keepdims=True) for each in (d_weight, d_bias))
+    if weight is not None:  # summed already, but for what is left to the walker
+        over = dims if weight.shape == (2, 1) else tuple(range(x.ndim - weight.ndim))
+        keep = weight.shape == (2, 1)
+        d_weight, d_bias = (each.sum(over, keepdims=keep) for each in (d_weight, d_bias))
     return d_x, d_weight, d_bias
 
 
