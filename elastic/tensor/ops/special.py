@@ -126,6 +126,11 @@ op(
 def _polygamma(xp: Any, x: Any, n: int) -> Any:
     if n == 0:
         return sp(xp).digamma(x)
+    if n == 1:  # zeta knows no negative numbers, but the second derivative is reflected at 1/2
+        below = x < 0.5
+        values = sp(xp).zeta(xp.asarray(2, x.dtype), xp.where(below, 1 - x, x))
+        sine = xp.sin(xp.asarray(xp.pi, x.dtype) * x)
+        return xp.where(below, xp.pi**2 / (sine * sine) - values, values)
     factor = (-1.0) ** (n + 1) * math.exp(math.lgamma(n + 1.0))
     return factor * sp(xp).zeta(xp.asarray(n + 1, x.dtype), x)
 
