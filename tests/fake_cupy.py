@@ -257,11 +257,28 @@ def _scatter_add(array: ndarray, index: Any, values: Any) -> None:
     np.add.at(array._host, unwrapped(index), unwrapped(values))
 
 
+def _runtime() -> Any:
+    """What cupy asks the driver."""
+    current = [0]
+    about = {"name": b"Stand-in", "major": 9, "minor": 0, "multiProcessorCount": 4}
+    return types.SimpleNamespace(
+        getDeviceCount=lambda: 1,
+        deviceSynchronize=lambda: None,
+        getDevice=lambda: current[0],
+        setDevice=lambda number: current.__setitem__(0, number),
+        getDeviceProperties=lambda number: about | {"totalGlobalMem": 2048},
+        memGetInfo=lambda: (1024, 2048),
+    )
+
+
 def modules() -> dict[str, types.ModuleType]:
     """cupy and its neighbours, by name."""
-    runtime = types.SimpleNamespace(getDeviceCount=lambda: 1, deviceSynchronize=lambda: None)
-    cuda = types.SimpleNamespace(runtime=runtime)
-    cupy = Mirror("cupy", np, ndarray=ndarray, cuda=cuda, array=_array, asarray=_asarray)
+    cuda = types.SimpleNamespace(runtime=_runtime())
+    pool = types.SimpleNamespace(
+        used_bytes=lambda: 512, total_bytes=lambda: 1024, free_all_blocks=lambda: None
+    )
+    own = {"ndarray": ndarray, "cuda": cuda, "array": _array, "asarray": _asarray}
+    cupy = Mirror("cupy", np, get_default_memory_pool=lambda: pool, **own)
     cupy.ascontiguousarray = lambda a, dtype=None: (  # type: ignore[attr-defined]
         a if a.flags.c_contiguous and dtype in (None, a.dtype) else _array(a, dtype, order="C")
     )

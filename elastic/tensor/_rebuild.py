@@ -7,6 +7,7 @@ by their path. `known_globals` says what stands for each path here; `torch_name`
 from __future__ import annotations
 
 import _codecs
+import copyreg
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from functools import cache
@@ -20,7 +21,7 @@ from elastic.tensor._storage import (
     storage_type,
 )
 from elastic.tensor._tensor import Tensor, requires, wrap
-from elastic.tensor._types import Size, device
+from elastic.tensor._types import Size, device, layout
 
 # PyTorch has no storage types for these: their files name the dtype beside the bytes
 _UNTYPED = (dtypes.uint16, dtypes.uint32, dtypes.uint64)
@@ -127,6 +128,9 @@ def _get_layout(name: str) -> Any:
     import elastic.tensor as torch
 
     return getattr(torch, name.removeprefix("torch."))
+
+
+copyreg.pickle(layout, lambda value: (_get_layout, (str(value),)))
 
 
 @cache

@@ -115,6 +115,26 @@ def test_makers_put_tensors_on_the_gpu(make: Any) -> None:
 
 
 @pytest.mark.usefixtures("gpu")
+def test_what_the_gpu_tells_of_itself() -> None:
+    torch.cuda.init()
+    torch.cuda.synchronize()
+    torch.cuda.manual_seed_all(0)
+    assert torch.cuda.is_initialized()
+    assert torch.cuda.current_device() == 0
+    with torch.cuda.device(0):
+        torch.cuda.set_device("cuda:0")
+        assert torch.cuda.current_device() == 0
+    about = torch.cuda.get_device_properties()
+    assert torch.cuda.get_device_name("cuda:0") == about.name
+    assert torch.cuda.get_device_capability(0) == (about.major, about.minor)
+    assert 0 <= torch.cuda.memory_allocated() <= torch.cuda.memory_reserved()
+    assert torch.cuda.max_memory_allocated() >= torch.cuda.memory_allocated()
+    free, total = torch.cuda.mem_get_info()
+    assert 0 < free <= total == about.total_memory
+    torch.cuda.reset_peak_memory_stats()
+
+
+@pytest.mark.usefixtures("gpu")
 def test_a_model_trains_on_the_gpu() -> None:
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
@@ -149,6 +169,15 @@ def test_what_is_refused_across_devices() -> None:
 def test_without_a_gpu() -> None:
     assert not torch.cuda.is_available()
     assert torch.cuda.device_count() == 0
-    for ask in (lambda: torch.ones(1).cuda(), lambda: torch.ones(1, device="cuda")):
+    assert torch.cuda.memory_allocated() == torch.cuda.max_memory_reserved() == 0
+    torch.cuda.empty_cache()
+    asking = (
+        lambda: torch.ones(1).cuda(),
+        lambda: torch.ones(1, device="cuda"),
+        torch.cuda.current_device,
+        torch.cuda.get_device_name,
+        torch.cuda.synchronize,
+    )
+    for ask in asking:
         with pytest.raises(AssertionError, match="Torch not compiled with CUDA enabled"):
             ask()

@@ -151,6 +151,12 @@ def test_attributes_of_parameters_and_classes_of_tensors_come_back() -> None:
     assert (type(got), got.note, got.tolist()) == (Marked, 3, [1, 1])
 
 
+def test_words_come_back() -> None:
+    words = [torch.strided, torch.float16, torch.device("cpu"), torch.Size([1])]
+    assert again(words) == words
+    assert again(words)[0] is torch.strided
+
+
 def test_a_state_dict_is_an_ordered_dict_with_metadata() -> None:
     got = again(nn.Sequential(nn.Linear(1, 1)).state_dict())
     assert type(got) is OrderedDict
