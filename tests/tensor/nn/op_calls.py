@@ -21,7 +21,7 @@ CHANCE, OTHER = special.expit(X), special.expit(Y)
 SIGNS = np.sign(Y)
 CUBE = _numbers(2, 3, 4, seed=3)
 CLASSES, PLACES = np.array([3, 0, 1]), np.array([[0, 2, 1, 1], [2, 2, 0, 1]])
-WEIGHTS = np.array([0.5, 0.0, 2.0])
+WEIGHTS, SCALE = np.array([0.5, 0.0, 2.0]), np.array([1.5, -0.7, 0.3])
 INDICES = np.array([[0, 2, 2], [1, 0, 2]])
 
 
@@ -72,6 +72,11 @@ def _of_scores(x: Any, *settings: Any) -> Any:
     return _picked(special.log_softmax(x, 1), *settings)
 
 
+def _back_of_scores(g: Any, x: Any, target: Any, weights: Any = None, divisor: Any = 1) -> Any:
+    each = np.broadcast_to(g / (divisor or 1) * (1 if weights is None else weights), target.shape)
+    return (special.softmax(x, 1) - np.eye(x.shape[1])[target]) * each[:, None]
+
+
 def _rows(weight: Any, indices: Any, padding_idx: int = -1, scale: Any = None) -> Any:
     return weight[indices]
 
@@ -90,6 +95,7 @@ BACK = _numbers(2, 3, 4, seed=5)
 OPS_OF_NN: dict[str, tuple] = {
     "_elu": (_elu, (X,), (X, 0.5), (X, 1.5, 2.0, 0.5)),
     "_celu": (_elu, (X, 2.0, 1.0, 0.5),),
+    "_normal_cdf": (special.ndtr, (X,)),
     "_gelu": (_gelu, (X,), (X, "tanh")),
     "_silu": (lambda x: x * special.expit(x), (X,)),
     "_softplus": (_softplus, (X,), (X, 2.0, 3.0)),
@@ -116,6 +122,7 @@ OPS_OF_NN: dict[str, tuple] = {
     "_nll_loss2d": (_picked, *GRID),
     "_cross_entropy": (_of_scores, *FLAT),
     "_cross_entropy2d": (_of_scores, *GRID),
+    "_cross_entropy_back": (_back_of_scores, (SCALE, X, CLASSES, WEIGHTS), (ROW[0], X, CLASSES, None, 3.0)),
     # Rows of a table
     "_embedding": (_rows, (X, INDICES)),
     "_embedding_back": (_rows_back, (BACK, (3, 4), INDICES, -1), (BACK, (5, 4), INDICES, 2, OTHER[:2, :3])),

@@ -97,14 +97,16 @@ def _targets(
     classes = target._array
     if classes.dtype != np.int64:
         classes = classes.astype(np.int64)
-    ignored = classes == ignore_index
-    weights = None
-    if ignored.any():
-        weights = (~ignored).astype(input._array.dtype)
-        classes = classes * ~ignored
-    outside = (classes < 0) | (classes >= input.shape[_class_dim(input)])
-    if outside.any():
-        raise IndexError(f"Target {int(classes[outside].flat[0])} is out of bounds.")
+    count, weights = input._array.shape[_class_dim(input)], None
+    inside = not classes.size or (classes.min() >= 0 and classes.max() < count)
+    if not inside or 0 <= ignore_index < count:
+        ignored = classes == ignore_index
+        if ignored.any():
+            weights = (~ignored).astype(input._array.dtype)
+            classes = classes * ~ignored
+        outside = (classes < 0) | (classes >= count)
+        if outside.any():
+            raise IndexError(f"Target {int(classes[outside].flat[0])} is out of bounds.")
     if weight is not None:
         own = weight._array[classes]
         weights = own if weights is None else own * weights
@@ -113,24 +115,31 @@ def _targets(
 
 
 def _check_targets(input: Tensor, target: Tensor, weight: Tensor | None) -> None:
-    if weight is not None and weight.dtype != input.dtype:
-        raise RuntimeError(
-            f"expected scalar type {input.dtype.title} but found {weight.dtype.title}"
-        )
-    if input.dim() > 1 and input.shape[0] != target.shape[:1].numel():
+    scores, given = input._array.shape, target._array.shape
+    batched = len(scores) > 1
+    if batched and scores[0] != (given[0] if given else 1):
         raise ValueError(
-            f"Expected input batch_size ({input.shape[0]}) to match target batch_size "
-            f"({target.shape[:1].numel()})."
+            f"Expected input batch_size ({scores[0]}) to match target batch_size "
+            f"({given[0] if given else 1})."
         )
-    if target.is_floating_point():
+    if target._array.dtype.kind not in "iu":
         raise RuntimeError(
             f"expected target dtype to be Long or Byte, but got {target.dtype.title}"
         )
-    expected = (*input.shape[:1], *input.shape[2:]) if input.dim() > 1 else ()
-    if tuple(target.shape) != expected:
-        raise RuntimeError(f"Expected target size {list(expected)}, got {list(target.shape)}")
+    expected = (*scores[:1], *scores[2:]) if batched else ()
+    if given != expected:
+        raise RuntimeError(f"Expected target size {list(expected)}, got {list(given)}")
+    if weight is not None:
+        _check_weight(input, weight)
+
+
+def _check_weight(input: Tensor, weight: Tensor) -> None:
+    if weight.dtype != input.dtype:
+        raise RuntimeError(
+            f"expected scalar type {input.dtype.title} but found {weight.dtype.title}"
+        )
     classes = input.shape[_class_dim(input)]
-    if weight is not None and tuple(weight.shape) != (classes,):
+    if tuple(weight.shape) != (classes,):
         raise RuntimeError(
             f"weight tensor should be defined either for all {classes} classes or no classes but "
             f"got weight tensor of shape: {list(weight.shape)}"
