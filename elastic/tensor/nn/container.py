@@ -102,6 +102,24 @@ class Sequential(_ModuleSequence):
     def _slice(self, index: slice) -> Self:
         return type(self)(OrderedDict(list(self._modules.items())[index]))
 
+    def __mul__(self, other: int) -> Sequential:
+        return Sequential(*[each for _ in range(self._factor(other)) for each in self])
+
+    __rmul__ = __mul__
+
+    def __imul__(self, other: int) -> Self:
+        once = list(self)
+        for _ in range(self._factor(other) - 1):
+            self.extend(once)
+        return self
+
+    def _factor(self, other: int) -> int:
+        if not isinstance(other, int):
+            raise TypeError(f"unsupported operand type(s) for *: {type(self)} and {type(other)}")
+        if other <= 0:
+            raise ValueError(f"Non-positive multiplication factor {other} for {type(self)}")
+        return other
+
 
 class ModuleList(_ModuleSequence):
     """A list of modules whose parameters are registered."""
@@ -234,14 +252,34 @@ class ParameterDict(Module):
     def __init__(self, values: Mapping[str, Any] | Iterable | None = None):
         super().__init__()
         self._names: dict[str, None] = {}
-        for name, value in dict(values or {}).items():
+        self.update(values or {})
+
+    def update(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
+        """Add or replace several values; those of a plain dict in the order of their names."""
+        if not isinstance(values, (Iterable, ParameterDict)):
+            raise TypeError(
+                "ParametersDict.update should be called with an iterable of key/value pairs, but "
+                f"got {type(values).__name__}"
+            )
+        if isinstance(values, Mapping) and not isinstance(values, OrderedDict):
+            values = sorted(values.items())
+        pairs: Any = values.items() if hasattr(values, "items") else values
+        for name, value in pairs:
             self[name] = value
 
     def __getitem__(self, name: str) -> Any:
-        return getattr(self, name)
+        return getattr(self, self._checked(name))
+
+    def _checked(self, name: Any) -> str:
+        if not isinstance(name, str):
+            raise TypeError(
+                "Index given to ParameterDict cannot be used as a key as it is not a string (type "
+                f"is '{type(name).__name__}'). Open an issue on github if you need non-string keys."
+            )
+        return name
 
     def __setitem__(self, name: str, value: Any) -> None:
-        self._names[name] = None
+        self._names[self._checked(name)] = None
         setattr(self, name, _as_parameter(value))
 
     def __delitem__(self, name: str) -> None:
@@ -256,6 +294,57 @@ class ParameterDict(Module):
 
     def __contains__(self, name: str) -> bool:
         return name in self._names
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._names)
+
+    def __or__(self, other: Any) -> ParameterDict:
+        joined = self.copy()
+        joined.update(other)
+        return joined
+
+    def __ror__(self, other: Any) -> ParameterDict:
+        joined = ParameterDict(OrderedDict(other.items()))
+        joined.update(self.items())
+        return joined
+
+    def __ior__(self, other: Any) -> Self:
+        self.update(other)
+        return self
+
+    def copy(self) -> ParameterDict:
+        """Return another dict of the same values."""
+        return ParameterDict(OrderedDict(self.items()))
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a value, or the default."""
+        return self[key] if key in self._names else default
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """Return a value, which is the default from now on if there was none."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def pop(self, key: str) -> Any:
+        """Return a value after removing it."""
+        value = self[key]
+        del self[key]
+        return value
+
+    def popitem(self) -> tuple[str, Any]:
+        """Return the last pair after removing it."""
+        name = next(reversed(self))
+        return name, self.pop(name)
+
+    def clear(self) -> None:
+        """Remove all values."""
+        for name in list(self):
+            del self[name]
+
+    def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
+        """Return a dict with the same value for all keys."""
+        return ParameterDict([(key, default) for key in keys])
 
     def keys(self) -> Any:
         """Return the names."""

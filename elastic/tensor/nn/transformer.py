@@ -60,7 +60,7 @@ class Transformer(Module):
         placed: dict = {"device": device, "dtype": dtype}
         sizes = (d_model, nhead, dim_feedforward)
         settings = (*sizes, dropout, activation, layer_norm_eps, batch_first, norm_first, bias)
-        norm: dict = {"eps": layer_norm_eps, "bias": bias}
+        norm: dict = {"eps": layer_norm_eps, "bias": bias, **placed}
         if custom_encoder is None:
             layer = TransformerEncoderLayer(*settings, **placed)
             last = LayerNorm(d_model, **norm)
@@ -263,7 +263,7 @@ class TransformerEncoderLayer(Module):
     ):
         super().__init__()
         placed: dict = {"device": device, "dtype": dtype}
-        norm: dict = {"eps": layer_norm_eps, "bias": bias}
+        norm: dict = {"eps": layer_norm_eps, "bias": bias, **placed}
         self.self_attn = MultiheadAttention(
             d_model, nhead, dropout=dropout, bias=bias, batch_first=batch_first, **placed
         )
@@ -342,7 +342,7 @@ class TransformerDecoderLayer(Module):
     ):
         super().__init__()
         placed: dict = {"device": device, "dtype": dtype}
-        norm: dict = {"eps": layer_norm_eps, "bias": bias}
+        norm: dict = {"eps": layer_norm_eps, "bias": bias, **placed}
         attention = {"dropout": dropout, "batch_first": batch_first, "bias": bias, **placed}
         self.self_attn = MultiheadAttention(d_model, nhead, **attention)
         self.multihead_attn = MultiheadAttention(d_model, nhead, **attention)

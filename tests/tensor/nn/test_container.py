@@ -113,3 +113,32 @@ def test_parameter_dict_registers_tensors_only():
     assert repr(nn.ParameterDict({"a": torch.zeros(2)})) == (
         "ParameterDict(  (a): Parameter containing: [torch.FloatTensor of size 2])"
     )
+
+
+def test_a_sequential_can_be_repeated():
+    chain = nn.Sequential(nn.Identity(), nn.ReLU())
+    assert [type(m).__name__ for m in 2 * chain] == ["Identity", "ReLU"] * 2
+    chain *= 2
+    assert len(chain) == 4
+    with pytest.raises(ValueError, match="Non-positive multiplication factor 0"):
+        chain * 0
+    with pytest.raises(TypeError, match=r"unsupported operand type\(s\) for \*"):
+        chain * 1.5
+
+
+def test_a_parameter_dict_is_a_dict():
+    values = nn.ParameterDict({"b": torch.ones(1), "a": 3})
+    assert list(values) == ["a", "b"]
+    assert list(reversed(values)) == ["b", "a"]
+    assert values.get("c", 7) == 7
+    assert values.setdefault("c", 5) == 5
+    assert values.popitem() == ("c", 5)
+    assert list(values | {"d": 1}) == ["a", "b", "d"]
+    assert list({"d": 1} | values) == ["d", "a", "b"]
+    values |= {"e": 2}
+    assert values.pop("e") == 2
+    assert values.fromkeys("xy", 0)["y"] == 0
+    values.clear()
+    assert len(values) == 0
+    with pytest.raises(TypeError, match="as it is not a string"):
+        values[1] = 2
