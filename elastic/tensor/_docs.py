@@ -36,6 +36,7 @@ complex: The complex numbers of two inputs, the real and the imaginary parts.
 conj: The complex conjugate of each element; a copy.
 conj_physical: The complex conjugate of each element; a copy.
 constant_pad_nd: The input with `pad` elements of `value` added (or, if negative, removed) at both ends of its last dimensions, last dimension first.
+convolution: The convolution (or its transpose) of a batch, in as many dimensions as the weight has: what conv1d to conv3d and conv_transpose1d to 3d call.
 copysign: The size of each element with the sign of the other.
 cos: The cosine of each element, in radians.
 cosh: The hyperbolic cosine of each element.
@@ -71,10 +72,6 @@ i0: The modified Bessel function of the first kind and order 0 at each element.
 igamma: The regularised lower incomplete gamma function of two elements, a and x.
 igammac: The regularised upper incomplete gamma function of two elements, a and x.
 imag: A view of the imaginary parts.
-index_add: The input with `alpha` times the slices of `source` added at `index` along `dim`.
-index_copy: The input with the slices of `source` in place of those at `index` along `dim`.
-index_fill: The input with `value` in place of the slices at `index` along `dim`.
-index_put: The input with `values` in place of (or added to) the elements at a tuple of index tensors.
 index_select: The slices of the input at the vector `index` along `dim`.
 isfinite: Whether an element is neither infinite nor nan; bool.
 isinf: Whether an element is infinite; bool.
@@ -86,12 +83,24 @@ lcm: The least common multiple of two integers.
 le: Whether an element is at most the other; bool.
 lerp: x + weight * (y - x): the point between two elements.
 lgamma: The logarithm of the absolute value of the gamma function at each element.
+linalg_cholesky_ex: The lower (or upper) Cholesky factor of each matrix, and where it is not positive-definite the order of the minor that is not, else 0.
+linalg_cross: The cross products of vectors of size 3 along `dim`.
+linalg_eig: The eigenvalues and eigenvectors of square matrices; complex.
+linalg_inv_ex: The inverse of each matrix, and where there is none a number that is not 0.
+linalg_ldl_factor_ex: The compact LDL factorisation of symmetric (or Hermitian) matrices: factors, pivots, and a number that is not 0 where it failed.
+linalg_ldl_solve: The solution of A X = B from the compact LDL factorisation of A.
+linalg_lu_factor_ex: The compact LU factorisation with partial pivoting: factors, pivots, and a number that is not 0 where a pivot is zero.
+linalg_matrix_exp: The exponential of each square matrix.
+linalg_pinv: The pseudo-inverse; singular values below the larger of `atol` and `rtol` times the largest are taken for zero.
+linalg_qr: The QR factorisation: "reduced", "complete", or "r" alone.
+linalg_solve_triangular: The solution of A X = B (or X A = B) for triangular A.
 log: The natural logarithm of each element.
 log10: The logarithm to base 10 of each element.
 log1p: log(1 + x) of each element, exact near zero.
 log2: The logarithm to base 2 of each element.
 logaddexp: log(exp(x) + exp(y)), without overflow.
 logaddexp2: The logarithm to base 2 of 2**x + 2**y, without overflow.
+logcumsumexp: The logarithm of the running sum of exponentials along `dim`, without overflow.
 logical_and: Whether both elements are not zero; bool.
 logical_not: Whether an element is zero; bool.
 logical_or: Whether either element is not zero; bool.
@@ -124,12 +133,10 @@ reciprocal: 1 / x of each element.
 relu: Each element, or 0 where it is negative.
 remainder: The remainder of a division rounded down: it has the sign of the divisor.
 repeat: Copies of the input laid side by side, `repeats` of them along each dimension.
-repeat_interleave: Each element repeated `repeats` times, one after the other, along `dim`.
 reshape: The elements in another shape, a view where possible; -1 is worked out.
 roll: The input moved by `shifts` along `dims`; what leaves at one end comes in at the other.
 rsqrt: 1 / sqrt(x) of each element.
 scatter_add: The input with the elements of `src` added at `index` along `dim`.
-searchsorted: Where in the sorted last dimension each of `values` would be put; int64.
 select: A view of the slice `index` along `dim`, which falls away.
 sgn: The direction of each element: its sign, or for complex ones x / abs(x), or 0.
 sigmoid: 1 / (1 + exp(-x)) of each element.
@@ -186,9 +193,9 @@ trunc: Each element without what is behind the point.
 unflatten: The dimension `dim` in the shape `size`; a view where possible.
 unfold: A view of all windows of `size` elements, `step` apart, along a dimension; they become the last dimension.
 unsqueeze: A view with a new dimension of size 1 at `dim`.
+view: A view in another shape. Raises: RuntimeError when the strides do not allow one.
 view_as_complex: A view of pairs of real numbers, the last dimension, as complex ones.
 view_as_real: A view of complex numbers as pairs of real ones, a new last dimension.
-view: A view in another shape. Raises: RuntimeError when the strides do not allow one.
 xlogy: x log(y), and 0 where x is 0.
 zeros_like: Zeros of the input's shape and dtype.
 """

@@ -139,7 +139,11 @@ class Tensor:
         """The number of its elements."""
         return self._array.size
 
-    nelement, element_size, ndimension = numel, lambda self: self._array.itemsize, dim
+    def element_size(self) -> int:
+        """Bytes of one element."""
+        return self._array.itemsize
+
+    nelement, ndimension = numel, dim
 
     def stride(self, dim: int | None = None) -> Any:
         """Elements from one index to the next: of every dimension, or of one."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from elastic.tensor import dtypes
 from elastic.tensor._dispatch import into
-from elastic.tensor._publish import FUNCTIONS, METHODS, public
+from elastic.tensor._publish import FUNCTIONS, public
 from elastic.tensor._registry import REGISTRY
 from elastic.tensor._registry import TENSORS as F
 from elastic.tensor._tensor import Tensor
@@ -407,7 +407,12 @@ def _publish_copies() -> None:
         copied = partial(_copied, function)
         copied.__doc__ = f"A copy of what `{name}` gives."
         FUNCTIONS[f"{name}_copy"] = copied
-    METHODS["narrow_copy"] = lambda self, *args, **named: _copied(narrow, self, *args, **named)
 
 
 _publish_copies()
+
+
+@public(function=False)
+def narrow_copy(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
+    """A copy of what `narrow` gives."""
+    return _copied(narrow, input, dim, start, length)

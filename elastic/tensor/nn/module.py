@@ -58,6 +58,7 @@ class Module(Hooked):
         self.__dict__.update(state)
 
     def _missing_forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the outputs for the inputs; every module defines its own."""
         raise NotImplementedError(
             f'Module [{type(self).__name__}] is missing the required "forward" function'
         )
