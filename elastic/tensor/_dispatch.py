@@ -15,7 +15,7 @@ import numpy as np
 
 from elastic.tensor import backend, dtypes
 from elastic.tensor._autograd import ComplexNode, Node, Output, edge_of, next_order
-from elastic.tensor._errors import REPEATED, TRANSLATED, check_one_dtype, explained, repeats
+from elastic.tensor._errors import PLACES, REPEATED, TRANSLATED, check_one_dtype, explained, repeats
 from elastic.tensor._grad_mode import mode
 from elastic.tensor._refusals import check_no_bools, refusal
 from elastic.tensor._registry import F32, F64, HALF_DTYPES, REGISTRY, TENSORS, Op, Traits, widened
@@ -253,9 +253,10 @@ def _promoted(op: Op, args: list) -> list:
     """`args` with all operands in the dtype that PyTorch computes in."""
     for k in op.tensors:
         if not isinstance(args[k], Tensor):
+            place = PLACES.get(op.name, "other") if k else "input"
             raise TypeError(
-                f"{op.name}(): argument '{('input', 'other')[k]}' (position {k + 1}) must be "
-                f"Tensor, not {_type_name(args[k])}"
+                f"{op.name}(): argument '{place}' (position {k + 1}) must be Tensor, "
+                f"not {_type_name(args[k])}"
             )
     if _is_uniform(op, args) and "f" not in op.refuses:
         return args

@@ -132,7 +132,7 @@ def _bias_error(target: list, bias: tuple) -> RuntimeError:
     )
 
 
-_PLACES = {"mm": "mat2", "bmm": "mat2", "mv": "vec", "dot": "tensor"}  # else "other"
+PLACES = {"mm": "mat2", "bmm": "mat2", "mv": "vec", "dot": "tensor"}  # else "other"
 _KERNELS = {"mv": "addmv_impl_cpu", "dot": "dot", "bmm": "bmm", "_contract": "bmm"}
 _C_NAMES = {
     "bool": "bool", "uint8": "unsigned char", "int8": "signed char", "int16": "short int",
@@ -143,14 +143,7 @@ _C_NAMES = {
 
 
 def check_one_dtype(op: Any, operands: Sequence) -> None:
-    """Raises: TypeError for a number, RuntimeError for tensors of different dtypes, and bools."""
-    for k, each in enumerate(operands[:2]):
-        if not hasattr(each, "_array"):
-            place = _PLACES.get(op.name, "other") if k else "input"
-            raise TypeError(
-                f"{op.name}(): argument '{place}' (position {k + 1}) must be Tensor, "
-                f"not {type(each).__name__}"
-            )
+    """Raises: RuntimeError for tensors of different dtypes, NotImplementedError for bools."""
     arrays = [each._array for each in operands]
     kinds = [FROM_NUMPY[each.dtype] for each in arrays]
     if len(set(kinds)) > 1:

@@ -21,6 +21,9 @@ SHORT = (
 )
 
 ASKED = r"""
+torch.mm(R(2,3),2.0)
+torch.mm(2.0,R(2,3))
+torch.matmul(R(2,3),2.0)
 torch.mm(torch.ones(2,2),torch.ones(2,2,dtype=torch.bool))
 torch.mm(torch.ones(2,2),torch.ones(2,2,dtype=torch.uint8))
 torch.mm(torch.ones(2,2),torch.ones(2,2,dtype=torch.int8))

@@ -86,6 +86,7 @@ def _product(name: str, forward: Any) -> Any:
         _matmul_x,
         _matmul_y,
         operands=(0, 1),
+        tensors=(0, 1),
         one_dtype=True,
         title=_title(name),
     )
