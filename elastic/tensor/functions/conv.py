@@ -119,6 +119,16 @@ def conv_transpose3d(
 
 
 @public(method=False)
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """`conv1d` with time first and channels last.
+
+    Shapes: input (T, N, C), weight (K, C, out), bias (out), result (T, N, out).
+    """
+    turned = F.permute(input, (1, 2, 0)), F.permute(weight, (2, 1, 0))
+    return F.permute(conv1d(*turned, bias, padding=pad), (2, 0, 1))
+
+
+@public(method=False)
 def convolution(
     input: Tensor,
     weight: Tensor,

@@ -17,12 +17,20 @@ from elastic.tensor.nn.conv import (
 )
 from elastic.tensor.nn.linear import Linear
 from elastic.tensor.nn.module import Module
-from elastic.tensor.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from elastic.tensor.nn.norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+)
 from elastic.tensor.nn.parameter import Parameter
 
 __all__ = [
     "LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d", "LazyConv1d", "LazyConv2d",
-    "LazyConv3d", "LazyConvTranspose1d", "LazyConvTranspose2d", "LazyConvTranspose3d", "LazyLinear",
+    "LazyConv3d", "LazyConvTranspose1d", "LazyConvTranspose2d", "LazyConvTranspose3d",
+    "LazyInstanceNorm1d", "LazyInstanceNorm2d", "LazyInstanceNorm3d", "LazyLinear",
     "UninitializedBuffer", "UninitializedParameter",
 ]  # fmt: skip
 
@@ -317,3 +325,21 @@ class LazyBatchNorm3d(_LazyNorm, BatchNorm3d):
     """A BatchNorm3d that takes `num_features` from its first input."""
 
     cls_to_become = BatchNorm3d
+
+
+class LazyInstanceNorm1d(_LazyNorm, InstanceNorm1d):
+    """An InstanceNorm1d that takes `num_features` from its first input."""
+
+    cls_to_become = InstanceNorm1d
+
+
+class LazyInstanceNorm2d(_LazyNorm, InstanceNorm2d):
+    """An InstanceNorm2d that takes `num_features` from its first input."""
+
+    cls_to_become = InstanceNorm2d
+
+
+class LazyInstanceNorm3d(_LazyNorm, InstanceNorm3d):
+    """An InstanceNorm3d that takes `num_features` from its first input."""
+
+    cls_to_become = InstanceNorm3d

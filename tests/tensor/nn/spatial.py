@@ -320,6 +320,7 @@ nn.LocalResponseNorm(3, 0.5, 0.6, 2.0), R(1, 4, 2, 2)
 
 # Functions whose modes no layer has, and their inputs x and y
 FUNCTIONS = """
+F.conv_tbc(x, y, torch.ones(2), 1) | R(4, 2, 3), R(2, 3, 2)
 F.interpolate(x, size=5, mode="nearest") | R(1, 1, 3)
 F.interpolate(x, scale_factor=0.6, mode="nearest-exact") | R(1, 1, 7)
 F.interpolate(x, scale_factor=1.7, mode="linear") | R(1, 1, 5)

@@ -15,6 +15,7 @@ LAYERS = [
     (nn.LazyConv2d(4, 3, 2, groups=2), (2, 4, 5, 6), nn.Conv2d(4, 4, 3, 2, groups=2)),
     (nn.LazyConvTranspose2d(3, 2), (2, 4, 5, 6), nn.ConvTranspose2d(4, 3, 2)),
     (nn.LazyBatchNorm2d(), (2, 4, 5, 6), nn.BatchNorm2d(4)),
+    (nn.LazyInstanceNorm1d(), (2, 4, 5), nn.InstanceNorm1d(4, 1e-5, 0.1, True, True)),
 ]
 
 

@@ -10,6 +10,7 @@ __all__ = [
     "conv1d",
     "conv2d",
     "conv3d",
+    "conv_tbc",
     "conv_transpose1d",
     "conv_transpose2d",
     "conv_transpose3d",
@@ -18,6 +19,7 @@ __all__ = [
 conv1d: Any = torch.conv1d
 conv2d: Any = torch.conv2d
 conv3d: Any = torch.conv3d
+conv_tbc: Any = torch.conv_tbc
 conv_transpose1d: Any = torch.conv_transpose1d
 conv_transpose2d: Any = torch.conv_transpose2d
 conv_transpose3d: Any = torch.conv_transpose3d
