@@ -87,7 +87,7 @@ def _put(target: Tensor, arrays: tuple, value: Tensor) -> None:
             target._array[arrays] = value._array
             target._cell[0] += 1
     except TRANSLATED as error:
-        raise _put_error(error, target, arrays, value) from None
+        raise put_error(error, target, arrays, value) from None
 
 
 def _without_leading_ones(value: Tensor) -> Tensor:
@@ -314,7 +314,7 @@ def _number(arrays: tuple, axis: int) -> int:
     return sum(each.__class__ is not slice for each in dims[:axis])
 
 
-def _put_error(error: Exception, target: Tensor, arrays: tuple, value: Tensor) -> Exception:
+def put_error(error: Exception, target: Tensor, arrays: tuple, value: Tensor) -> Exception:
     """What PyTorch says where numpy refused to write."""
     if isinstance(error, IndexError):
         return _index_error(error, target, arrays)

@@ -135,7 +135,8 @@ def check_history(self: Tensor) -> None:
                 "a leaf Variable that requires grad is being used in an in-place operation."
             )
         return
-    if view.base._node is None and view.base._requires_grad:
+    own = self._node is None and self._requires_grad
+    if own or (view.base._node is None and view.base._requires_grad):
         raise RuntimeError(
             "a view of a leaf Variable that requires grad is being used in an in-place operation."
         )

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from elastic.tensor._indexing import index_arrays
+from elastic.tensor._errors import broadcast_error
+from elastic.tensor._indexing import index_arrays, put_error
 from elastic.tensor._publish import public
 from elastic.tensor._registry import TENSORS as F
 from elastic.tensor._tensor import Tensor, wrap
@@ -65,7 +66,16 @@ def index_put(
             "Index put requires the source and destination dtypes match, got "
             f"{input.dtype.title} for the destination and {values.dtype.title} for the source."
         )
-    return F._index_put(input, index_arrays(input._array.shape, indices), values, accumulate)
+    for k, each in enumerate(indices):
+        if not isinstance(each, Tensor):
+            raise TypeError(
+                f"expected Tensor as element {k} in argument 1, but got {type(each).__name__}"
+            )
+    arrays = index_arrays(input._array.shape, indices)
+    try:
+        return F._index_put(input, arrays, values, accumulate)
+    except (ValueError, IndexError) as error:
+        raise put_error(error, input, arrays, values) from None
 
 
 @public(out=apart)
@@ -363,6 +373,9 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
             "masked_fill_ only supports boolean masks, but got mask with dtype "
             f"{c_name(mask.dtype)}"
         )
+    wrong = broadcast_error(mask._array.shape, input._array.shape)
+    if wrong is not None:
+        raise wrong
     if isinstance(value, Tensor) and value._array.ndim:
         raise RuntimeError(
             "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "

@@ -58,6 +58,11 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
 @public(out=True)
 def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The mean over `dim` of the elements that are not nan."""
+    if dtypes.rank(input.dtype) < 2:
+        raise RuntimeError(
+            "nanmean(): expected input to have floating point or complex dtype but got "
+            f"{input.dtype.title}"
+        )
     count = F.sum(F.logical_not(F.isnan(input)), dim, keepdim)
     return nansum(input, dim, keepdim, dtype=dtype) / count
 
@@ -65,19 +70,19 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any
 @public(out=True)
 def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """exp(input), scaled to sum to 1 along `dim`."""
-    return F.softmax(_floating("softmax", input, dtype), dim)
+    return F.softmax(_floating("softmax", input, dim, dtype), dim)
 
 
 @public(out=True)
 def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """The logarithm of softmax, computed without overflow."""
-    return F.log_softmax(_floating("log_softmax", input, dtype), dim)
+    return F.log_softmax(_floating("log_softmax", input, dim, dtype), dim)
 
 
-def _floating(name: str, input: Tensor, dtype: Any) -> Tensor:
+def _floating(name: str, input: Tensor, dim: int, dtype: Any) -> Tensor:
     x = cast(input, dtype)
     if dtypes.rank(x.dtype) < 2:
-        last = "_lastdim" if name.endswith("softmax") else ""
+        last = "_lastdim" if dim in (-1, x._array.ndim - 1) else ""
         raise NotImplementedError(
             f"\"{name}{last}_kernel_impl\" not implemented for '{x.dtype.title}'"
         )
@@ -152,15 +157,35 @@ def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
 @public(out=True)
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The indices of the largest elements along `dim`, or of the flattened input."""
-    check_not_empty("argmax", input, dim)
+    _check_not_empty("argmax", input, dim)
     return F.argmax(input, dim, keepdim)
 
 
 @public(out=True)
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The indices of the smallest elements along `dim`, or of the flattened input."""
-    check_not_empty("argmin", input, dim)
+    _check_not_empty("argmin", input, dim)
     return F.argmin(input, dim, keepdim)
+
+
+def _check_not_empty(name: str, input: Tensor, dim: int | None) -> None:
+    if dim is None and not input._array.size:
+        raise IndexError(
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0."
+        )
+    check_not_empty(name, input, dim)
+
+
+@public(out=True)
+def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Whether any element over `dim` is not zero; over no dimension, `()`, of each element."""
+    return F.any(input, dim, keepdim) if dim != () else F.ne(input, 0)
+
+
+@public(out=True)
+def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Whether all elements over `dim` are not zero; over no dimension, `()`, of each element."""
+    return F.all(input, dim, keepdim) if dim != () else F.ne(input, 0)
 
 
 @public(out=exact)
@@ -209,8 +234,9 @@ def std(
 
 def _deviation(name: str, input: Tensor, moment: tuple, keepdim: bool) -> Tensor:
     if dtypes.rank(input.dtype) < 2:
-        raise RuntimeError("std and var only support floating point and complex dtypes")
-    return getattr(F, name)(input, *moment, keepdim)
+        who = name if name.endswith("_mean") else "std and var"
+        raise RuntimeError(f"{who} only support floating point and complex dtypes")
+    return getattr(F, name.removesuffix("_mean"))(input, *moment, keepdim)
 
 
 def _moment(dim: Any, unbiased: Any, correction: float | None) -> tuple:
@@ -232,7 +258,8 @@ def var_mean(
 ) -> tuple[Tensor, Tensor]:
     """The variance and the mean over `dim`."""
     dims, correction = _moment(dim, unbiased, correction)
-    return var(input, dims, None, keepdim, correction=correction), F.mean(input, dims, keepdim)
+    moment = dims, correction
+    return _deviation("var_mean", input, moment, keepdim), F.mean(input, dims, keepdim)
 
 
 @public(method=False, out=True)
@@ -246,7 +273,8 @@ def std_mean(
 ) -> tuple[Tensor, Tensor]:
     """The standard deviation and the mean over `dim`."""
     dims, correction = _moment(dim, unbiased, correction)
-    return std(input, dims, None, keepdim, correction=correction), F.mean(input, dims, keepdim)
+    moment = dims, correction
+    return _deviation("std_mean", input, moment, keepdim), F.mean(input, dims, keepdim)
 
 
 @public(out=True)
@@ -257,6 +285,8 @@ def norm(
     x = cast(input, dtype)
     if isinstance(p, str) and p != "fro":
         dims = range(x._array.ndim) if dim is None else dim
+        if isinstance(dims, int):
+            raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {dims}")
         return _linalg().matrix_norm(x, p, dims, keepdim)
     if dtypes.rank(x.dtype) < 2:
         raise RuntimeError(

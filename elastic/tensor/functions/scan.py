@@ -41,6 +41,16 @@ def cummin(input: Tensor, dim: int) -> Any:
     return return_types.cummin(*F.cummin(input, dim))
 
 
+@public(out=True)
+def logcumsumexp(input: Tensor, dim: int) -> Tensor:
+    """The logarithm of the running sum of exp(input) along `dim`, without overflow."""
+    if dtypes.rank(input.dtype) < 2:
+        raise NotImplementedError(
+            f"\"logcumsumexp_out_cpu\" not implemented for '{input.dtype.title}'"
+        )
+    return F.logcumsumexp(input, dim)
+
+
 # Differences
 
 
