@@ -272,6 +272,10 @@ def _promoted(op: Op, args: list) -> list:
     if op.refuses and dtypes.kind(dtype) in op.refuses:
         raise refusal(op.name, dtype)
     alone = not any(isinstance(args[k], Tensor) for k in op.operands)
+    if alone and op.operands[0] == 0 and op.name not in _OF_NUMBERS:
+        raise TypeError(
+            f"{op.name}(): one of the arguments must be Tensor, not all of them numbers"
+        )
     for k in op.operands:
         value = args[k]
         if isinstance(value, Tensor):
@@ -280,6 +284,9 @@ def _promoted(op: Op, args: list) -> list:
         elif value is not None and op.vjps:
             args[k] = _number(value, dtype, alone)
     return args
+
+
+_OF_NUMBERS = frozenset({"add", "sub", "mul", "div", "floor_divide", "_div_floor", "_div_trunc"})
 
 
 def _type_name(value: Any) -> str:

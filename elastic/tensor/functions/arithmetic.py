@@ -30,6 +30,7 @@ def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
 @public(method=False)
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """other - alpha * input."""
+    _check_tensors("rsub", input)
     return F.sub(other, scaled(other, input, alpha))
 
 
