@@ -79,7 +79,7 @@ def outcome(case: Callable[[Library], Any], library: Library) -> Any:
 
 def words(text: str) -> str:
     """A text without what differs from run to run, and a traceback without its middle."""
-    lines = re.sub(r"pid(\(s\))? \d+", "pid N", text).splitlines()
+    lines = re.sub(r"pid(\(s\))? [\d, ]+", "pid N", text).splitlines()
     if "Original Traceback (most recent call last):" in lines:
         lines = [lines[0], lines[-1]]
     return "\n".join(lines)
@@ -160,7 +160,9 @@ CASES: dict[str, Callable[[Library], Any]] = {}
 
 
 def case(name: str, function: Callable[[Library], Any]) -> None:
-    """One line of the table."""
+    """One line of the table. What stands before the first dot is its family in the report."""
+    family, _, rest = name.partition(".")
+    name = f"{family}.{rest.replace('.', ' ')}"
     assert name not in CASES, name
     CASES[name] = function
 
