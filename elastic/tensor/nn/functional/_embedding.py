@@ -30,12 +30,12 @@ def embedding(
     gradient of a row by how often it was looked up. `sparse` has no effect: gradients are dense.
     Shapes: (*) of integers and (V, D) give (*, D).
     """
+    if weight.dim() != 2:
+        raise RuntimeError("'weight' must be 2-D")
     padding = _checked_padding(padding_idx, len(weight))
     _check_indices(input)
     if max_norm is not None:
         _renorm(weight, input, max_norm, norm_type)
-    if weight.dim() != 2:
-        raise RuntimeError("'weight' must be 2-D")
     return _looked_up(input, weight, padding, scale_grad_by_freq)
 
 
