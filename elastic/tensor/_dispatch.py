@@ -16,7 +16,7 @@ import numpy as np
 from elastic.tensor import backend, dtypes
 from elastic.tensor._autograd import ComplexNode, Node, Output, edge_of, next_order
 from elastic.tensor._errors import PLACES, REPEATED, TRANSLATED, check_one_dtype, explained, repeats
-from elastic.tensor._grad_mode import mode
+from elastic.tensor._grad_mode import InferenceCell, mode
 from elastic.tensor._refusals import check_no_bools, refusal
 from elastic.tensor._registry import F32, F64, HALF_DTYPES, REGISTRY, TENSORS, Op, Traits, widened
 from elastic.tensor._tensor import Tensor, View, requires, wrap
@@ -77,6 +77,8 @@ def _unary(op: Op) -> Callable:
         ):
             t._node = None
             t._requires_grad = False
+            if mode.inference:
+                t._cell = InferenceCell((0,))
             return t
         t._requires_grad = True
         t._node = node = Node()
@@ -168,6 +170,8 @@ def _binary(op: Op) -> Callable:
                 return t
         t._node = None
         t._requires_grad = False
+        if mode.inference:
+            t._cell = InferenceCell((0,))
         return t
 
     return call

@@ -196,9 +196,8 @@ class inference_mode(Switch):
 
 def _mark_new_tensors(step: int) -> None:
     """While some thread is in the mode, tensors are made by a function that asks which."""
-    from elastic.tensor import _detour, _tensor
+    from elastic.tensor import _tensor
 
-    _detour.take(step)
     with _inside["lock"]:  # type: ignore[attr-defined]
         before = _inside["count"]
         _inside["count"] = before + step  # type: ignore[operator]

@@ -13,7 +13,6 @@ from elastic.tensor._grad_mode import (
     no_grad,
     set_grad_enabled,
 )
-from elastic.tensor._gradcheck import GradcheckError, gradcheck, gradgradcheck
 from elastic.tensor._tensor import Tensor
 from elastic.tensor.autograd import function, grad_mode, graph
 from elastic.tensor.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
@@ -40,6 +39,8 @@ class set_multithreading_enabled:
 def __getattr__(name: str) -> Any:
     if name in ("forward_ad", "functional"):  # loaded when first asked for
         return importlib.import_module(f"elastic.tensor.autograd.{name}")
+    if name in ("GradcheckError", "gradcheck", "gradgradcheck"):
+        return getattr(importlib.import_module("elastic.tensor._gradcheck"), name)
     raise AttributeError(f"module 'elastic.tensor.autograd' has no attribute {name!r}")
 
 
