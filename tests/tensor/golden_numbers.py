@@ -298,6 +298,7 @@ torch.zeros(17).log_normal_(.5,.2)[:3]
 """
 
 FACTS = r"""
+x = torch.ones(2, 3); torch.exp_(x) is x, x, torch.square_(torch.ones(2) * 3)
 x = torch.ones(2, 3); x.untyped_storage().nbytes()
 x = torch.ones(2, 3); x[1].storage_offset()
 x = torch.ones(2, 3); x.storage().size()
