@@ -45,6 +45,8 @@ def _gather(xp: Any, x: Any, dim: int, index: Any) -> Any:
     axis, lines, wanted = place(dim, x.ndim), _row(x), _row(index)
     if not wanted.size:
         return xp.empty(index.shape, x.dtype)
+    if lines.flags.c_contiguous:  # twice as fast as an index of several dimensions
+        return lines.reshape(-1).take(_places(xp, wanted, lines.shape, axis)).reshape(index.shape)
     return lines[_along(xp, wanted, lines.shape, axis)].reshape(index.shape)
 
 
