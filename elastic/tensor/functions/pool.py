@@ -83,8 +83,11 @@ def max_pool2d_with_indices_backward(
     ceil_mode: bool,
     indices: Tensor,
 ) -> Tensor:
-    """What `max_pool2d` sends back to its input `self`."""
-    return F._to_indices(grad_output, indices, tuple(self.shape), 2)
+    """What `max_pool2d` sends back to its input `self`: part of the graph of either argument."""
+    back = F._to_indices(grad_output, indices, tuple(self.shape), 2)
+    if mode.enabled and self.requires_grad:  # only its shape counts, so its gradient is 0
+        return F.where(F.zeros_like(back).bool(), self, back)
+    return back
 
 
 @public(method=False)
