@@ -155,7 +155,7 @@ _LATER |= dict.fromkeys(_SETTINGS.split(), "_settings")
 _TITLES = "BFloat16 Bool Byte Char Double Float Half Int Long Short"
 _LATER |= {f"{title}Tensor": "_typed" for title in _TITLES.split()}
 _LATER |= dict.fromkeys(("TypedStorage", "UntypedStorage"), "_storage")
-_LATER |= {"__version__": "version"}
+_LATER |= {"__version__": "version", "vmap": "func", "cosine_similarity": "nn.functional"}
 _AUTOCAST = """
     autocast autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache
     get_autocast_cpu_dtype get_autocast_dtype get_autocast_gpu_dtype is_autocast_cache_enabled

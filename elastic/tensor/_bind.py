@@ -92,9 +92,9 @@ _RANDOM = _words("""
 """)
 
 _OWN = _words("""
-    backward contiguous cpu cuda is_contiguous expand_as fill_ item new_tensor numpy register_hook
-    register_post_accumulate_grad_hook reshape_as resize_ resize_as_ retain_grad storage_offset to
-    tolist type_as view_as where zero_
+    apply_ backward contiguous cpu cuda expand_as fill_ fill_diagonal_ is_contiguous item map_
+    new_tensor numpy register_hook register_post_accumulate_grad_hook reshape_as resize_
+    resize_as_ retain_grad storage_offset to tolist type_as view_as where zero_
 """)
 
 _UFUNCS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide}
@@ -180,13 +180,14 @@ def bind() -> None:
             method.__doc__ = f"In place: {table[name[:-1]].__doc__}"
 
 
-# In-place methods that are functions as well: `torch.exp_(x)`
-_IN_PLACE_FUNCTIONS = _words("""
+# In-place methods that PyTorch also has as functions: `torch.exp_(x)`
+_AS_FUNCTIONS = _words("""
     abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ asin_ asinh_ atan_
-    atanh_ ceil_ clamp_ clamp_max_ clamp_min_ clip_ conj_physical_ cos_ cosh_ deg2rad_ detach_ erf_
-    erfc_ exp2_ exp_ expm1_ fill_ fix_ floor_ frac_ gcd_ i0_ index_put_ lcm_ ldexp_ log10_ log1p_
-    log2_ log_ logit_ nan_to_num_ neg_ negative_ rad2deg_ reciprocal_ relu_ round_ rsqrt_ sigmoid_
-    sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_ zero_
+    atanh_ ceil_ clamp_ clamp_max_ clamp_min_ clip_ conj_physical_ cos_ cosh_ deg2rad_ detach
+    detach_ erf_ erfc_ exp2_ exp_ expm1_ fill_ fix_ floor_ frac_ gcd_ i0_ index_put_ is_inference
+    lcm_ ldexp_ log10_ log1p_ log2_ log_ logit_ nan_to_num_ neg_ negative_ rad2deg_ reciprocal_
+    relu_ resize_as_ round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_
+    zero_
 """)
 
 
@@ -197,5 +198,5 @@ def functions() -> dict[str, Callable]:
     """
     table = {name: entry.call for name, entry in REGISTRY.items() if is_public(name)} | FUNCTIONS
     _autocast.cover(table)
-    table |= {name: getattr(Tensor, name) for name in _IN_PLACE_FUNCTIONS}
+    table |= {name: getattr(Tensor, name) for name in _AS_FUNCTIONS}
     return table | {alias: table[name] for alias, name in ALIASES.items() if name in table}

@@ -265,6 +265,44 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     return overwrite(self, REGISTRY["fill"], [self, value])
 
 
+def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
+    """Itself, with `fill_value` on its main diagonal (`wrap`: again below, in tall matrices)."""
+    shape = self._array.shape
+    if len(shape) < 2 or (len(shape) > 2 and len(set(shape)) > 1):
+        raise RuntimeError(
+            "dimensions must larger than 1"
+            if len(shape) < 2
+            else "all dimensions of input must be of equal length"
+        )
+    step = sum(self.stride())
+    wraps = wrap and len(shape) == 2
+    count = -(-self._array.size // (shape[1] + 1)) if wraps else min(shape)
+    self.as_strided((count,), (step,), self.storage_offset()).fill_(fill_value)
+    return self
+
+
+def apply_(self: Tensor, function: Callable) -> Tensor:
+    """Itself, each element replaced by what the Python function makes of it: slow."""
+    if requires(self):
+        raise RuntimeError(
+            "Can't call apply_() on Variable that requires grad. Use var.detach().apply_() instead."
+        )
+    values = [function(each) for each in self.reshape(-1).tolist()]
+    return self.copy_(_creation.tensor(values, dtype=self.dtype).reshape(self.shape))
+
+
+def map_(self: Tensor, tensor: Tensor, function: Callable) -> Tensor:
+    """Itself, each element replaced by what the Python function makes of it and the other's."""
+    if requires(self) or requires(tensor):
+        raise RuntimeError(
+            "Can't call map_() on Variable that requires grad. Use var.detach().map_() instead."
+        )
+    others = tensor.expand(self.shape).reshape(-1).tolist()
+    pairs = zip(self.reshape(-1).tolist(), others, strict=True)
+    values = [function(a, b) for a, b in pairs]
+    return self.copy_(_creation.tensor(values, dtype=self.dtype).reshape(self.shape))
+
+
 def zero_(self: Tensor) -> Tensor:
     """Itself, full of zeros."""
     return overwrite(self, REGISTRY["fill"], [self, 0])
