@@ -1,15 +1,17 @@
-"""How tensors print, on a random corpus: run it with pytest where PyTorch is installed."""
+"""How tensors print, on a random corpus: the same letters."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import pytest
 import torch
 
 import elastic.tensor as ours
 from tests.conformance.bridge import to_ours
+from tests.conformance.verdict import Verdict, verdict_of
 
 SETTINGS = [
     {},
@@ -62,9 +64,8 @@ def some_tensor(seed: int) -> torch.Tensor:
     return t
 
 
-@pytest.mark.parametrize("seed", range(600))
-def test_prints_as_pytorch_does(seed: int) -> None:
-    settings: dict[str, Any] = random.Random(-seed).choice(SETTINGS)
+def compare(seed: int, settings: dict[str, Any]) -> None:
+    """Print one tensor, what is computed from it, and a parameter. Raises: AssertionError."""
     t = some_tensor(seed)
     mine = to_ours(t)
     pairs = [(mine, t)]
@@ -74,23 +75,42 @@ def test_prints_as_pytorch_does(seed: int) -> None:
         for library in (ours, torch):
             library.set_printoptions(**settings)
         for a, b in pairs:
-            assert repr(a) == repr(b)
-            assert str(a) == str(b)
-            assert f"{[a]}" == f"{[b]}"
+            assert repr(a) == repr(b), f"{a!r} is not {b!r}"
+            assert str(a) == str(b), f"{a} is not {b}"
+            assert f"{[a]}" == f"{[b]}", f"{[a]} is not {[b]}"
     finally:
         for library in (ours, torch):
             library.set_printoptions(profile="default")
             library.set_printoptions(sci_mode=None)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
-def test_the_default_dtype_is_not_told(dtype: str) -> None:
+def compare_default(dtype: str) -> None:
+    """The default dtype is not told, any other is. Raises: AssertionError."""
     try:
         for library in (ours, torch):
             library.set_default_dtype(getattr(library, dtype))
         for name in ("float32", "float64", "bfloat16", "complex64", "complex128", "int64"):
             found = [repr(lib.ones(2, dtype=getattr(lib, name))) for lib in (ours, torch)]
-            assert found[0] == found[1]
+            assert found[0] == found[1], f"{found[0]} is not {found[1]}"
     finally:
         for library in (ours, torch):
             library.set_default_dtype(library.float32)
+
+
+DEFAULTS = ("float64", "bfloat16")
+PRINTED = {str(settings): settings for settings in SETTINGS}
+EACH = 70
+"""Tensors for each setting."""
+
+
+def names() -> list[str]:
+    """The settings of printing, and the default dtypes."""
+    return [*PRINTED, *DEFAULTS]
+
+
+def examine(name: str) -> Verdict:
+    """Print on both libraries."""
+    tasks: list[Callable] = [partial(compare_default, name)]
+    if name in PRINTED:
+        tasks = [partial(compare, seed, PRINTED[name]) for seed in range(EACH)]
+    return verdict_of(name, tasks)

@@ -1,12 +1,13 @@
-"""Files between PyTorch and us, both ways: run it with pytest where PyTorch is installed."""
+"""Files between PyTorch and us, both ways."""
 
 from __future__ import annotations
 
 import io
 import random
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import pytest
 import safetensors.torch
 import torch
 
@@ -14,6 +15,7 @@ import elastic.tensor as ours
 from elastic.tensor import safetensors as our_safetensors
 from elastic.tensor import serialization
 from tests.conformance.bridge import to_ours, to_torch
+from tests.conformance.verdict import Verdict, verdict_of
 
 
 def theirs_of_ours(obj: Any) -> Any:
@@ -45,9 +47,8 @@ def some_tensor(rng: random.Random, dtype: torch.dtype) -> torch.Tensor:
     return t
 
 
-@pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("dtype", [getattr(torch, d.name) for d in ours.dtypes.ALL], ids=str)
-def test_tensors_of_any_form(dtype: torch.dtype, seed: int) -> None:
+def tensors_of_any_form(dtype: torch.dtype, seed: int) -> None:
+    """Any shape, strides and sharing."""
     rng = random.Random(f"{dtype}{seed}")
     torch.manual_seed(seed)
     t = some_tensor(rng, dtype)
@@ -63,7 +64,8 @@ def test_tensors_of_any_form(dtype: torch.dtype, seed: int) -> None:
         assert back.stride() == mine.stride()
 
 
-def test_a_model_and_its_optimizer_go_there_and_back() -> None:
+def a_model_and_its_optimizer_go_there_and_back() -> None:
+    """A model and its optimizer go there and back."""
     model = ours.nn.Sequential(ours.nn.Linear(3, 4), ours.nn.BatchNorm1d(4), ours.nn.Linear(4, 1))
     optimizer = ours.optim.Adam(model.parameters(), lr=0.1)
     twin = torch.nn.Sequential(
@@ -86,7 +88,8 @@ def test_a_model_and_its_optimizer_go_there_and_back() -> None:
     optimizer.load_state_dict(back["optimizer"])
 
 
-def test_safetensors_both_ways() -> None:
+def safetensors_both_ways() -> None:
+    """Safetensors both ways."""
     tensors = {
         d.name: torch.tensor([[0, 1, 1]]).to(getattr(torch, d.name))
         for d in ours.dtypes.ALL
@@ -99,12 +102,37 @@ def test_safetensors_both_ways() -> None:
         torch.testing.assert_close(t, tensors[name])
 
 
-def test_refusals_are_told_in_the_same_words() -> None:
+def refusals_are_told_in_the_same_words() -> None:
+    """Refusals are told in the same words."""
     file = io.BytesIO()
     torch.save(torch.nn.Linear(1, 1), file)
     texts = []
     for load in (torch.load, serialization.load):
-        with pytest.raises(Exception) as caught:
+        try:
             load(io.BytesIO(file.getvalue()))
-        texts.append((type(caught.value), str(caught.value)))
+        except Exception as error:  # noqa: BLE001  # which one is the question
+            texts.append((type(error), str(error)))
     assert texts[0] == texts[1]
+
+
+DTYPES = {d.name: getattr(torch, d.name) for d in ours.dtypes.ALL}
+FORMS = 20
+"""Tensors of each dtype."""
+OTHERS = (
+    a_model_and_its_optimizer_go_there_and_back,
+    safetensors_both_ways,
+    refusals_are_told_in_the_same_words,
+)
+
+
+def names() -> list[str]:
+    """The dtypes of tensors, then what else files hold."""
+    return [*DTYPES, *[each.__name__ for each in OTHERS]]
+
+
+def examine(name: str) -> Verdict:
+    """Send it there and back."""
+    tasks: list[Callable] = [each for each in OTHERS if each.__name__ == name]
+    if name in DTYPES:
+        tasks = [partial(tensors_of_any_form, DTYPES[name], seed) for seed in range(FORMS)]
+    return verdict_of(name, tasks)

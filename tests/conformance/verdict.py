@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 
@@ -30,3 +31,15 @@ def told(error: Exception) -> str:
     """The error with the innermost lines of its traceback."""
     lines = traceback.format_exception(error)
     return "".join(lines[-4:]).rstrip()[-1500:]
+
+
+def verdict_of(name: str, tasks: Iterable[Callable[[], None]]) -> Verdict:
+    """The verdict on an entry by what its tasks raise."""
+    verdict = Verdict(name)
+    for task in tasks:
+        verdict.samples += 1
+        try:
+            task()
+        except Exception as error:  # noqa: BLE001  # whatever it raises, it is not right
+            verdict.faults.append(told(error))
+    return verdict
