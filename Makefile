@@ -3,18 +3,23 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PEERS  := $(VENV)/.peers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint conformance compatibility bench sizes clean
+.PHONY: help demo test quick lint conformance compatibility bench-cpu bench sizes clean
 
 help:   ## this list
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	$(BIN)/python -m compileall -q elastic
 	touch $(STAMP)
+
+$(PEERS): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,peers]'
+	touch $(PEERS)
 
 demo: $(STAMP)   ## train on four workers, kill one, add one, compare the final bits
 	$(BIN)/python examples/demo.py
@@ -32,13 +37,15 @@ lint: $(STAMP)   ## ruff, mypy and the contracts between the rooms
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-conformance: $(STAMP)   ## PyTorch's own operator database and documented programs against ours
-	$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,peers]'
+conformance: $(PEERS)   ## PyTorch's own operator database and documented programs against ours
 	$(BIN)/python -m tests.conformance
 	$(BIN)/python -m tests.conformance.compatibility --check
 
-compatibility: $(STAMP)   ## write docs/compatibility.md anew
+compatibility: $(PEERS)   ## write docs/compatibility.md anew
 	$(BIN)/python -m tests.conformance.compatibility
+
+bench-cpu: $(PEERS)   ## the same jobs on PyTorch and on ours (installs the extra `peers`)
+	$(BIN)/python benchmarks/cpu.py
 
 bench: $(STAMP)   ## every table of benchmarks/
 	$(BIN)/python benchmarks/recovery.py
