@@ -436,7 +436,13 @@ for name, sample in FATAL.items():
             def fatal(library: Library, sample: Any = sample, n: int = workers) -> Any:
                 timeout = 0.5 if sample is FATAL["timeout"] else 0
                 dataset = classes(library).Rows(4, sample)
-                return list(library.data.DataLoader(dataset, 2, num_workers=n, timeout=timeout))
+                loader = library.data.DataLoader(dataset, 2, num_workers=n, timeout=timeout)
+                if sample not in (FATAL["kill"], FATAL["exit"]):
+                    return list(loader)
+                try:
+                    return list(loader)
+                except RuntimeError as error:  # how it ended PyTorch says only if it sees it first
+                    return re.match(r"DataLoader worker \(pid(?:\(s\))? ", str(error)) is not None
 
             case(f"loader.fatal.{name}.num_workers={workers}", fatal)
 
