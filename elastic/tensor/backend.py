@@ -125,16 +125,6 @@ def add_at(xp: Any, array: Any, index: Any, values: Any) -> None:
         importlib.import_module("cupyx").scatter_add(array, index, values)
 
 
-def sum_runs(xp: Any, values: Any, starts: Any) -> Any:
-    """The sums of the rows of `values` from each of `starts` to the next."""
-    if xp is np:
-        return np.add.reduceat(values, starts, axis=0)
-    run = xp.searchsorted(starts, xp.arange(len(values)), "right") - 1
-    sums = xp.zeros((len(starts), *values.shape[1:]), values.dtype)
-    add_at(xp, sums, run, values)
-    return sums
-
-
 def special(xp: Any) -> Any:
     """scipy.special, or cupy's: loaded when the first special function is asked for."""
     name = "scipy.special" if xp is np else "cupyx.scipy.special"

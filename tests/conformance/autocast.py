@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch.testing._internal.autocast_test_lists import AutocastCPUTestLists
 
 import elastic.tensor as ours
 from tests.conformance.bridge import tensors_in, to_ours, to_torch
-from tests.conformance.verdict import Verdict, told
+from tests.conformance.verdict import Verdict
 
 LISTS = (
     *("torch_16", "torch_fp32", "nn_16", "nn_fp32", "torch_expect_builtin_promote"),
@@ -51,11 +52,7 @@ def examine(name: str) -> Verdict:
     verdict = Verdict(name)
     for args, named in cases()[name]:
         for theirs, mine in forms(name, args):
-            verdict.samples += 1
-            try:
-                compare(theirs, mine, args, named)
-            except Exception as error:  # noqa: BLE001  # whatever it raises, it is not right
-                verdict.faults.append(f"{name}: {told(error)}")
+            verdict.note(name, partial(compare, theirs, mine, args, named))
     return verdict
 
 

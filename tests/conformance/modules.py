@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import pickle
 import warnings
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from torch.testing._internal.common_modules import ModuleErrorEnum, module_db
 import elastic.tensor as ours
 from elastic.tensor import nn
 from tests.conformance.bridge import mapped, tensors_in, to_ours, to_torch
-from tests.conformance.operators import Verdict, detached, same_gradient, told, tolerance
+from tests.conformance.operators import Verdict, detached, same_gradient, tolerance
 
 
 def names() -> list[str]:
@@ -41,19 +42,12 @@ def examine(name: str) -> Verdict:
         return verdict
     for training in (True, False):
         for k, sample in enumerate(samples(entry, training)):
-            verdict.samples += 1
             mode = "training" if training else "evaluation"
-            try:
-                compare(entry.module_cls, our_class, sample, training)
-            except Exception as error:  # noqa: BLE001  # whatever it raises, it is not right
-                found = f"{name} {mode} {k} ({sample.desc}): {told(error)}"
-                verdict.faults.append(f"{found}\n    {sample.constructor_input}")
+            what = f"{name} {mode} {k} ({sample.desc}) {sample.constructor_input}"
+            verdict.note(what, partial(compare, entry.module_cls, our_class, sample, training))
     for k, wrong in enumerate(wrong_inputs(entry)):
-        verdict.samples += 1
-        try:
-            compare_errors(entry.module_cls, our_class, wrong)
-        except Exception as error:  # noqa: BLE001
-            verdict.faults.append(f"{name} wrong input {k}: {told(error)}")
+        check = partial(compare_errors, entry.module_cls, our_class, wrong)
+        verdict.note(f"{name} wrong input {k}", check)
     return verdict
 
 

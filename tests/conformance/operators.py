@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from torch.testing._internal.common_methods_invocations import op_db
 import elastic.tensor as ours
 from elastic.tensor import Tensor
 from tests.conformance.bridge import tensors_in, to_ours, to_torch
-from tests.conformance.verdict import Verdict, told
+from tests.conformance.verdict import Verdict
 
 # Not PyTorch's public, dense interface: private names, CUDA's jiterator, sparse, masked tensors.
 LEFT_OUT = ("_", "jiterator", "torch.", "sparse", "to_sparse", "masked.")
@@ -123,13 +123,9 @@ def examine(name: str, dtype: torch.dtype = torch.float32) -> Verdict:
         differentiable = entry.supports_autograd and dtype in entry.supported_backward_dtypes("cpu")
         torch.manual_seed(0)
         for k, sample in enumerate(entry.sample_inputs("cpu", dtype, requires_grad=differentiable)):
-            verdict.samples += 1
-            try:
-                variant = f"{name}.{entry.variant_test_name}"
-                compare(entry, CALLS.get(variant, function), sample)
-            except Exception as error:  # noqa: BLE001  # whatever it raises, it is not right
-                variant = f" ({entry.variant_test_name})" if entry.variant_test_name else ""
-                verdict.faults.append(f"{name}{variant} sample {k}: {told(error)}\n    {sample}")
+            call = CALLS.get(f"{name}.{entry.variant_test_name}", function)
+            what = f"{entry.formatted_name} sample {k}, {sample}"
+            verdict.note(what, partial(compare, entry, call, sample))
     return verdict
 
 

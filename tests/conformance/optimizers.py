@@ -23,7 +23,7 @@ from torch.testing._internal.common_optimizers import (
 
 import elastic.tensor as ours
 from tests.conformance.bridge import to_ours, to_torch
-from tests.conformance.verdict import Verdict, told
+from tests.conformance.verdict import Verdict
 
 STEPS = 20
 DTYPES = (torch.float32, torch.float64)
@@ -55,22 +55,11 @@ def examine(name: str) -> Verdict:
                 if set(flags) <= set(info.supported_impls):
                     wanted = {**given.kwargs, **flags}
                     what = f"{name} {dtype} {given.desc} {wanted}"
-                    note(verdict, what, partial(compare, info, kind, dtype, wanted))
+                    verdict.note(what, partial(compare, info, kind, dtype, wanted))
     for refused in info.optim_error_inputs_func("cpu", torch.float32):
         what = f"{name} refuses: {refused.optimizer_error_input.desc}"
-        note(verdict, what, partial(compare_error, info, kind, refused))
+        verdict.note(what, partial(compare_error, info, kind, refused))
     return verdict
-
-
-def note(verdict: Verdict, what: str, check: Callable[[], None]) -> None:
-    """Run a check and note what it raises."""
-    verdict.samples += 1
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            check()
-    except Exception as error:  # noqa: BLE001  # whatever it raises, it is not right
-        verdict.faults.append(f"{what}: {told(error)}")
 
 
 def leaves(info: Any, dtype: torch.dtype) -> list[torch.nn.Parameter]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 
 import elastic.tensor as ours
 from tests.conformance.bridge import to_ours
-from tests.conformance.verdict import Verdict, verdict_of
+from tests.conformance.verdict import Verdict
 
 SETTINGS = [
     {},
@@ -110,7 +109,10 @@ def names() -> list[str]:
 
 def examine(name: str) -> Verdict:
     """Print on both libraries."""
-    tasks: list[Callable] = [partial(compare_default, name)]
-    if name in PRINTED:
-        tasks = [partial(compare, seed, PRINTED[name]) for seed in range(EACH)]
-    return verdict_of(name, tasks)
+    verdict = Verdict(name)
+    if name in DEFAULTS:
+        verdict.note(name, partial(compare_default, name))
+        return verdict
+    for seed in range(EACH):
+        verdict.note(f"{name} seed {seed}", partial(compare, seed, PRINTED[name]))
+    return verdict

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,7 +14,7 @@ import elastic.tensor as ours
 from elastic.tensor import safetensors as our_safetensors
 from elastic.tensor import serialization
 from tests.conformance.bridge import to_ours, to_torch
-from tests.conformance.verdict import Verdict, verdict_of
+from tests.conformance.verdict import Verdict
 
 
 def theirs_of_ours(obj: Any) -> Any:
@@ -118,21 +117,24 @@ def refusals_are_told_in_the_same_words() -> None:
 DTYPES = {d.name: getattr(torch, d.name) for d in ours.dtypes.ALL}
 FORMS = 20
 """Tensors of each dtype."""
-OTHERS = (
-    a_model_and_its_optimizer_go_there_and_back,
-    safetensors_both_ways,
-    refusals_are_told_in_the_same_words,
-)
+OTHERS = {
+    "a model and its optimizer": a_model_and_its_optimizer_go_there_and_back,
+    "safetensors": safetensors_both_ways,
+    "refusals": refusals_are_told_in_the_same_words,
+}
 
 
 def names() -> list[str]:
     """The dtypes of tensors, then what else files hold."""
-    return [*DTYPES, *[each.__name__ for each in OTHERS]]
+    return [*DTYPES, *OTHERS]
 
 
 def examine(name: str) -> Verdict:
     """Send it there and back."""
-    tasks: list[Callable] = [each for each in OTHERS if each.__name__ == name]
-    if name in DTYPES:
-        tasks = [partial(tensors_of_any_form, DTYPES[name], seed) for seed in range(FORMS)]
-    return verdict_of(name, tasks)
+    verdict = Verdict(name)
+    if name in OTHERS:
+        verdict.note(name, OTHERS[name])
+        return verdict
+    for seed in range(FORMS):
+        verdict.note(f"{name} seed {seed}", partial(tensors_of_any_form, DTYPES[name], seed))
+    return verdict

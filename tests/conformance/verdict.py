@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -15,6 +16,16 @@ class Verdict:
     samples: int = 0
     missing: bool = False
     faults: list[str] = field(default_factory=list)
+
+    def note(self, what: str, check: Callable[[], None]) -> None:
+        """Run one check of the entry, and note what it raises."""
+        self.samples += 1
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                check()
+        except Exception as error:  # noqa: BLE001  # whatever it raises, it is not right
+            self.faults.append(f"{what}: {told(error)}")
 
     @property
     def word(self) -> str:
@@ -31,15 +42,3 @@ def told(error: Exception) -> str:
     """The error with the innermost lines of its traceback."""
     lines = traceback.format_exception(error)
     return "".join(lines[-4:]).rstrip()[-1500:]
-
-
-def verdict_of(name: str, tasks: Iterable[Callable[[], None]]) -> Verdict:
-    """The verdict on an entry by what its tasks raise."""
-    verdict = Verdict(name)
-    for task in tasks:
-        verdict.samples += 1
-        try:
-            task()
-        except Exception as error:  # noqa: BLE001  # whatever it raises, it is not right
-            verdict.faults.append(told(error))
-    return verdict

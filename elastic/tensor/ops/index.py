@@ -65,7 +65,8 @@ def _counted_from_0(xp: Any, index: Any, size: int, dim: int) -> Any:
     return index if low >= 0 else xp.where(index < 0, index + size, index)
 
 
-def _index_add_at(xp: Any, x: Any, size: Any, index: Any) -> Any:
+def index_add_at(xp: Any, x: Any, size: Any, index: Any) -> Any:
+    """Zeros of `size`, with `x` added at `index`: places that come twice add up."""
     out = xp.zeros(size, x.dtype)
     if len(index) == 1 and is_mask(index[0]):
         out[index] = x  # no place comes twice
@@ -81,7 +82,7 @@ pick(
     lambda F, g, x_shape, index: F._index_add_at(g, x_shape, index),
     title="IndexBackward0",
 )
-op("_index_add_at", _index_add_at, lambda F, g, index: F._index(g, index))
+op("_index_add_at", index_add_at, lambda F, g, index: F._index(g, index))
 
 
 def _index_put(xp: Any, x: Any, index: Any, values: Any, accumulate: bool = False) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from elastic.tensor import backend
 from elastic.tensor._dispatch import op
 from elastic.tensor._registry import F32, TENSORS
-from elastic.tensor.ops.index import broadcast_shape
+from elastic.tensor.ops.index import broadcast_shape, index_add_at
 
 _SQRT_HALF, _DENSITY = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi)
 _CUBIC, _SLOPE = 0.044715, math.sqrt(2 / math.pi)
@@ -351,16 +351,10 @@ def _rows(xp: Any, weight: Any, indices: Any, padding_idx: int = -1, scale: Any 
 def _summed_rows(
     xp: Any, g: Any, size: tuple, indices: Any, padding_idx: int, scale: Any = None
 ) -> Any:
-    flat, rows = indices.reshape(-1), g.reshape(-1, size[-1])
+    rows = g.reshape(-1, size[-1])
     if scale is not None:
         rows = rows * scale.reshape(-1, 1)
-    out = xp.zeros(size, g.dtype)
-    if not flat.size:
-        return out
-    order = xp.argsort(flat, kind="stable")  # adding runs up is far faster than adding at places
-    places = flat[order]
-    starts = xp.concatenate([xp.zeros(1, xp.int64), xp.flatnonzero(places[1:] != places[:-1]) + 1])
-    out[places[starts]] = backend.sum_runs(xp, rows[order], starts)
+    out = index_add_at(xp, rows, size, (indices.reshape(-1),))
     if padding_idx >= 0:
         out[padding_idx] = 0
     return out
