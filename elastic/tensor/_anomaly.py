@@ -54,10 +54,10 @@ class Watched:
     def __init__(self, node: Any):
         self.node, self.hooks, self.fits = node, node.hooks, node.fits
 
-    def gradients(self, g: Any, edges: tuple) -> Any:
+    def gradients(self, g: Any, edges: tuple, keep: bool) -> Any:
         """The node's gradients. Raises: RuntimeError when one has a nan."""
         try:
-            results = self.node.gradients(g, edges)
+            results = self.node.gradients(g, edges, keep)
         except Exception:
             self._warn()
             raise

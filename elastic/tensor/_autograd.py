@@ -74,14 +74,20 @@ class Node(GraphNode):
         """The name of its class in PyTorch, as in `<MulBackward0>`."""
         return self.op.title
 
-    def gradients(self, g: Any, edges: tuple) -> Iterable:
-        """The gradients of the inputs whose edges are not None, from the output's gradient `g`."""
+    def gradients(self, g: Any, edges: tuple, keep: bool) -> Iterable:
+        """The gradients of the inputs whose edges are not None, from the output's gradient `g`.
+
+        What was saved is freed unless the caller would `keep` it; what saved none can be walked
+        again.
+        """
         values = self.values
         if values is None:
             raise RuntimeError(SECOND_TIME)
         for position, cell, version in self.checks:
             if cell[0] != version:
                 raise RuntimeError(_clobbered(self, position, cell[0], version))
+        if not keep and self.checks:
+            self.values = None
         op = self.op
         if g.__class__ is ndarray:
             F = NUMPY
@@ -110,11 +116,6 @@ class Node(GraphNode):
             else:
                 results.append(vjp(F, g, values[first]))
         return results
-
-    def release(self) -> None:
-        """Frees the saved tensors; what saved none can be walked again."""
-        if self.checks:
-            self.values = None
 
     def _as_tensors(self, values: Sequence) -> list:
         """The saved values as tensors that are part of the graph."""
@@ -189,16 +190,13 @@ class Output(GraphNode):
         """Which output it is."""
         return self._number
 
-    def gradients(self, g: Any, edges: tuple) -> Iterable:
+    def gradients(self, g: Any, edges: tuple, keep: bool) -> Iterable:
         """The output's number and gradient, for the node to collect."""
         return ({self._number: g},)
 
     def source(self) -> Any:
         """The node that a user sees as `grad_fn`."""
         return self.edges[0]
-
-    def release(self) -> None:
-        """Nothing is saved here."""
 
 
 def edge_of(t: Tensor) -> Any:

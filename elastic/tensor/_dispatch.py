@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from elastic.tensor import backend, dtypes
-from elastic.tensor._autograd import ComplexNode, Node, Output, edge_of, next_order
+from elastic.tensor._autograd import ComplexNode, Node, Output, next_order
 from elastic.tensor._errors import PLACES, REPEATED, TRANSLATED, check_one_dtype, explained, repeats
-from elastic.tensor._grad_mode import InferenceCell, mode
+from elastic.tensor._grad_mode import InferenceCell, begun, in_inference, mode, recording
 from elastic.tensor._refusals import check_no_bools, refusal
 from elastic.tensor._registry import F32, F64, HALF_DTYPES, REGISTRY, TENSORS, Op, Traits, widened
 from elastic.tensor._tensor import Tensor, View, requires, wrap
@@ -70,14 +70,17 @@ def _unary(op: Op) -> Callable:
         t._array = result
         t._cell = cell = [0]
         t._grad = t._hooks = t._view = None
+        on = recording(None)
+        if on is None:
+            on = begun()
         if not (
-            differentiable
-            and mode.enabled
+            on
+            and differentiable
             and (input._requires_grad if input._view is None else requires(input))
         ):
             t._node = None
             t._requires_grad = False
-            if mode.inference:
+            if in_inference():
                 t._cell = InferenceCell((0,))
             return t
         t._requires_grad = True
@@ -129,7 +132,10 @@ def _binary(op: Op) -> Callable:
         t._array = result
         t._cell = cell = [0]
         t._grad = t._hooks = t._view = None
-        if differentiable and mode.enabled:
+        on = recording(None)
+        if on is None:
+            on = begun()
+        if on and differentiable:
             wants_x = input._requires_grad if input._view is None else requires(input)
             if wants_x or wants_y:
                 t._requires_grad = True
@@ -149,20 +155,20 @@ def _binary(op: Op) -> Callable:
                     b if keep_y else None,
                     result if keep_out else None,
                 )
-                node.checks = checks = []
+                checks: tuple = ()
                 if keep_x:
                     now = input._cell
-                    checks.append((0, now, now[0]))
-                if keep_y and b is not other:
-                    now = other._cell
-                    checks.append((1, now, now[0]))
-                if keep_out:
-                    checks.append((2, cell, 0))
-                shape = result.shape
-                if a.shape != shape or (b is not other and b.shape != shape):
-                    node.fits = _fits(a, b)
-                else:
+                    checks = ((0, now, now[0]),)
+                if b is other:
                     node.fits = None
+                else:
+                    node.fits = None if a.shape == b.shape else _fits(a, b)
+                    if keep_y:
+                        now = other._cell
+                        checks += ((1, now, now[0]),)
+                if keep_out:
+                    checks += ((2, cell, 0),)
+                node.checks = checks
                 if shapes_read:
                     node.values += (a.shape, getattr(b, "shape", None))
                 node.hooks = None
@@ -170,7 +176,7 @@ def _binary(op: Op) -> Callable:
                 return t
         t._node = None
         t._requires_grad = False
-        if mode.inference:
+        if in_inference():
             t._cell = InferenceCell((0,))
         return t
 
@@ -387,28 +393,31 @@ def new_node(op: Op, args: list, raw: list, needs: tuple, result: Any, cell: lis
     """The node of `op` on `args`, with what its vjps read."""
     node = ComplexNode() if op.traits.holomorphic and _is_complex(result) else Node()
     inputs = args[0] if op.variadic else args
-    node.op = op
-    node.edges = tuple([edge_of(inputs[k]) if need else None for k, need in enumerate(needs)])
     keep = op.plan(() if op.joint else needs)
-    values = [v if k else None for v, k in zip((*raw, result), keep, strict=True)]
-    checks = [
-        (k, each._cell, each._cell[0])
-        for k, each in enumerate(args)
-        if keep[k] and isinstance(each, Tensor)
-    ]
+    edges: list = []
+    fits: list = []
+    for k, need in enumerate(needs):  # `requires`, which made them, has brought views up to date
+        t = inputs[k]
+        edges.append((t._node or t) if need else None)
+        fits.append((t._array.shape, t._array.dtype) if need else None)
+    values: list = []
+    checks: list = []
+    for k, each in enumerate(args):
+        values.append(raw[k] if keep[k] else None)
+        if keep[k] and isinstance(each, Tensor):
+            checks.append((k, each._cell, each._cell[0]))
+    values.append(result if keep[-1] else None)
     if keep[-1]:
         checks.append((len(args), cell, cell[0]))
     if op.shapes_read:
-        values += [_shape(each) for each in raw]
+        for each in raw:
+            values.append(each.shape if each.__class__ is ndarray else _shape(each))
+    node.op = op
+    node.edges, node.fits = tuple(edges), tuple(fits)
     node.values, node.checks = values, tuple(checks)
-    node.fits = tuple([_fit_of(inputs[k]) if need else None for k, need in enumerate(needs)])
     node.hooks = None
     node._order = next_order()
     return node
-
-
-def _fit_of(t: Tensor) -> tuple:
-    return t._array.shape, t._array.dtype
 
 
 def _shape(value: Any) -> Any:

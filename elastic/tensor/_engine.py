@@ -46,57 +46,81 @@ def walk(
     grads: dict = {}
     heap: list = []
     owned: set = set()  # leaves and nodes that collect in an array which nobody else holds
-    found: dict = {}
     for edge, g in seeds:
         _collect(edge, g, g, grads, heap, owned)
     before, mode.enabled = mode.enabled, graph
     outer, running.restricted = running.restricted, wanted is not None
+    care = None
+    if wanted is not None or leaves["hooked"] or _anomaly.mode.enabled:
+        care = _Care([edge for edge, _ in seeds], wanted, deposit, grads, owned)
     try:
-        if wanted is None and not leaves["hooked"] and not _anomaly.mode.enabled:
-            while heap:
-                node = heappop(heap)[1]
-                g = grads.pop(node)
-                if node.hooks is not None:
-                    g = pass_before(node, g)
-                _spread(node, g, node.edges, grads, heap, owned)
-                if not keep:
-                    node.release()
-        else:
-            roots = [edge for edge, _ in seeds]
-            found = _careful_walk(roots, keep, wanted, deposit, (grads, heap, owned))
+        _pass_down(keep, grads, heap, owned, care)
     finally:
         mode.enabled, running.restricted = before, outer
-    return found | grads, owned
+    return grads if care is None else care.found | grads, owned
 
 
-def _careful_walk(
-    roots: list, keep: bool, wanted: set | None, deposit: Callable | None, state: tuple
-) -> dict:
-    """The walk with everything that is rare; returns what the wanted nodes collect."""
-    grads, heap, owned = state
-    useful = None if wanted is None else _leading_to(wanted, roots)
-    uses = _uses_of_hooked_leaves(roots, useful) if deposit is not None else {}
-    found: dict = {}
+def _pass_down(keep: bool, grads: dict, heap: list, owned: set, care: _Care | None) -> None:
+    """Gives what each node makes of its gradient to its inputs, the latest node first."""
     while heap:
         node = heappop(heap)[1]
         g = grads.pop(node)
         if node.hooks is not None:
             g = pass_before(node, g)
-        edges = node.edges
-        if useful is not None:
-            if node in wanted:  # type: ignore[operator]
-                found[node] = g
-            edges = tuple([e if e in useful else None for e in edges])
-        watched = _anomaly.Watched(node) if _anomaly.mode.enabled else node
-        _spread(watched, g, edges, grads, heap, owned)
+        if care is None:
+            edges = node.edges
+            results = node.gradients(g, edges, keep)
+        else:
+            edges = care.edges(node, g)
+            results = care.watched(node).gradients(g, edges, keep)
+        if node.hooks is not None and node.hooks.after:
+            results = pass_after(node, results, g)
+        if node.fits is not None:
+            results = _fitted(results, node.fits)
+        for edge, gradient in zip(edges, results):  # noqa: B905 later inputs have no rules
+            if edge is None or gradient is None:
+                continue
+            if edge in grads:
+                _add(edge, gradient, grads, owned)
+            elif (order := edge._order) is not None:
+                grads[edge] = gradient
+                heappush(heap, (order, edge))
+            else:
+                _collect(edge, gradient, g, grads, heap, owned)
+        if care is not None:
+            care.deliver(edges)
+
+
+class _Care:
+    """Everything that is rare in a walk: wanted places, hooks of leaves, anomaly detection."""
+
+    def __init__(
+        self, roots: list, wanted: set | None, deposit: Callable | None, grads: dict, owned: set
+    ):
+        self.wanted, self.deposit, self.grads, self.owned = wanted or (), deposit, grads, owned
+        self.useful = None if wanted is None else _leading_to(wanted, roots)
+        self.uses = _uses_of_hooked_leaves(roots, self.useful) if deposit is not None else {}
+        self.found: dict = {}  # what the wanted nodes collect
+
+    def edges(self, node: Any, g: Any) -> tuple:
+        """The edges of `node` that the walk follows."""
+        if self.useful is None:
+            return node.edges
+        if node in self.wanted:
+            self.found[node] = g
+        return tuple([e if e in self.useful else None for e in node.edges])
+
+    def watched(self, node: Any) -> Any:
+        """`node`, with an eye on what it gives when anomalies are to be found."""
+        return _anomaly.Watched(node) if _anomaly.mode.enabled else node
+
+    def deliver(self, edges: tuple) -> None:
+        """Deposits what the leaves with hooks among `edges` have collected, once it is complete."""
         for edge in edges:
-            if edge in uses:
-                uses[edge] -= 1
-                if not uses[edge] and edge in grads:
-                    deposit(edge, grads.pop(edge), edge in owned)  # type: ignore[misc]
-        if not keep:
-            node.release()
-    return found
+            if edge in self.uses:
+                self.uses[edge] -= 1
+                if not self.uses[edge] and edge in self.grads:
+                    self.deposit(edge, self.grads.pop(edge), edge in self.owned)  # type: ignore[misc]
 
 
 def _uses_of_hooked_leaves(roots: list, useful: set | None) -> dict:
@@ -114,25 +138,6 @@ def _uses_of_hooked_leaves(roots: list, useful: set | None) -> dict:
                 seen.add(edge)
                 stack.append(edge)
     return uses
-
-
-def _spread(node: Any, g: Any, edges: tuple, grads: dict, heap: list, owned: set) -> None:
-    """Gives what `node` makes of `g` to its inputs."""
-    results = node.gradients(g, edges)
-    if node.hooks is not None and node.hooks.after:
-        results = pass_after(node, results, g)
-    if node.fits is not None:
-        results = _fitted(results, node.fits)
-    for edge, gradient in zip(edges, results):  # noqa: B905 later inputs have no rules
-        if edge is None or gradient is None:
-            continue
-        if edge in grads:
-            _add(edge, gradient, grads, owned)
-        elif edge._order is not None:
-            grads[edge] = gradient
-            heappush(heap, (edge._order, edge))
-        else:
-            _collect(edge, gradient, g, grads, heap, owned)
 
 
 def _fitted(results: Iterable, fits: tuple) -> list:
@@ -338,7 +343,7 @@ def _seed(k: int, root: Tensor, seed: Tensor | None, graph: bool) -> Any:
             raise RuntimeError(
                 f"grad can be implicitly created only for real scalar outputs but got {root.dtype}"
             )
-        ones = backend.xp_of(array).ones_like(array)
+        ones = backend.xp_of(array).ones(array.shape, array.dtype)
         return wrap(ones) if graph else ones
     if seed._array.shape != array.shape:
         raise RuntimeError(

@@ -115,13 +115,15 @@ class FunctionNode(GraphNode):
         self.count: list = []  # (shape, dtype, module) of each output; None where it is no tensor
         self._order = next_order()
 
-    def gradients(self, g: Any, edges: tuple) -> list:
+    def gradients(self, g: Any, edges: tuple, keep: bool) -> list:
         """The gradients that the user's backward gives, one an input."""
         self.ctx._node = self  # only now: a lasting reference would be a cycle
         try:
             results = _backward_of(self.function)(self.ctx, *self._given(g))
         finally:
             self.ctx._node = None
+        if not keep and self.ctx._saved:
+            self.ctx._saved = None
         results = results if isinstance(results, (tuple, list)) else (results,)
         wanted = len(self.edges)
         if len(results) < wanted or any(r is not None for r in results[wanted:]):
@@ -171,11 +173,6 @@ class FunctionNode(GraphNode):
         """The edge of output `number`: the node itself when there is one output."""
         tensors = [output for output in self.count if output is not None]
         return self if len(tensors) == 1 else Output(self, number)
-
-    def release(self) -> None:
-        """Frees the saved tensors."""
-        if self.ctx._saved:
-            self.ctx._saved = None
 
     def name(self) -> str:
         """The name that users see."""

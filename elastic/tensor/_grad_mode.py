@@ -6,21 +6,57 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Generator
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
+_enabled: ContextVar[bool | None] = ContextVar("enabled")
+_inference: ContextVar[bool] = ContextVar("inference", default=False)
+recording, in_inference = _enabled.get, _inference.get
+"""`recording(None)`: whether ops are recorded, None in a thread without a mode yet (`begun`).
 
-class _Mode(threading.local):
-    enabled = True
-    inference = False
+A context variable is read in a third of the time of an attribute of `threading.local`.
+"""
 
-    def __init__(self) -> None:
-        # Runs once in each thread. numpy's warnings would cost 2 us an op to switch off and on.
-        np.seterr(all="ignore")
+
+def begun() -> bool:
+    """Starts the mode of this thread: it records."""
+    # Once in each thread. numpy's warnings would cost 2 us an op to switch off and on.
+    np.seterr(all="ignore")
+    _enabled.set(True)
+    return True
+
+
+class _Mode:
+    """The switches of this thread."""
+
+    __slots__ = ()
+
+    @property
+    def enabled(self) -> bool:
+        """Whether ops are recorded."""
+        on = recording(None)
+        return begun() if on is None else on
+
+    @enabled.setter
+    def enabled(self, on: bool) -> None:
+        if recording(None) is None:
+            begun()
+        _enabled.set(on)
+
+    @property
+    def inference(self) -> bool:
+        """Whether what is made can never take part in a graph."""
+        return in_inference()
+
+    @inference.setter
+    def inference(self, on: bool) -> None:
+        _inference.set(on)
 
 
 mode = _Mode()
+begun()
 
 
 def is_grad_enabled() -> bool:

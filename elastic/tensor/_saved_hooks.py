@@ -50,20 +50,16 @@ class _PackedNode(Node):
 
     __slots__ = ()
 
-    def gradients(self, g: Any, edges: tuple) -> Iterable:
+    def gradients(self, g: Any, edges: tuple, keep: bool) -> Iterable:
         """The gradients, from unpacked values."""
         packed = self.values
         if packed is None:
             raise RuntimeError(SECOND_TIME)
         self.values = [v.tensor()._array if isinstance(v, Packed) else v for v in packed]
         try:
-            return super().gradients(g, edges)
+            return super().gradients(g, edges, keep)
         finally:
-            self.values = packed
-
-    def release(self) -> None:
-        """Frees the saved tensors."""
-        self.values = None
+            self.values = packed if keep else None
 
     def _saved(self, place: int) -> Any:
         if self.values is None:
