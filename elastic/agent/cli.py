@@ -77,9 +77,16 @@ def _run(args: list[str]) -> int:
     return run(settings)
 
 
+_AUDIT_USAGE = "usage: elastic-run audit FILE"
+
+
 def _audit(args: list[str]) -> int:
-    if len(args) != 1 or not Path(args[0]).is_file():
-        raise ConfigError(f"audit expects one file that --audit wrote, got {' '.join(args)!r}")
+    if len(args) != 1:
+        got = repr(" ".join(args)) if args else "none"
+        raise ConfigError(f"audit expects one file that --audit wrote, got {got}; {_AUDIT_USAGE}")
+    if not Path(args[0]).is_file():
+        got = f"{args[0]!r}: no such file"
+        raise ConfigError(f"audit expects a file that --audit wrote, got {got}; {_AUDIT_USAGE}")
     from elastic.audit import verify
 
     report = verify(Path(args[0]))

@@ -76,6 +76,7 @@ class Op:
         self.title = traits.title or f"{_camel(name)}Backward0"
         self.names = _parameters(forward)[1:]
         self.defaults = forward.__defaults__ or ()
+        self._check_vjps()
         self.preset = (_MISSING,) * (len(self.names) - len(self.defaults)) + self.defaults
         self.positions = _positions(self.names)
         self.reads = tuple(self._read_positions(rule) for rule in (joint and (joint,)) or vjps)
@@ -85,6 +86,15 @@ class Op:
         self.shapes_read = any(k > len(self.names) for read in self.reads for k in read)
         self.plans: dict[tuple, tuple] = {}
 
+    def _check_vjps(self) -> None:
+        """Raises: ValueError when there are more than parameters, or an operand has none."""
+        least = max(self.operands, default=-1) + 1 if self.vjps else 0
+        if not least <= len(self.vjps) <= len(self.names):
+            raise ValueError(
+                f"{self.name} expects a vjp for each of its parameters ({', '.join(self.names)}), "
+                f"got {len(self.vjps)}; None where there is nothing to differentiate"
+            )
+
     def _read_positions(self, rule: Callable | None) -> tuple[int, ...]:
         if rule is None:
             return ()
@@ -92,7 +102,12 @@ class Op:
         places = {"out": count}
         places |= {each: k for k, each in enumerate(self.names)}
         places |= {f"{each}_shape": count + 1 + k for k, each in enumerate(self.names)}
-        return tuple(places[each] for each in _parameters(rule)[2:])
+        wanted = _parameters(rule)[2:]
+        if unknown := [each for each in wanted if each not in places]:
+            raise ValueError(
+                f"a vjp of {self.name} reads {unknown[0]!r}; it may read {', '.join(places)}"
+            )
+        return tuple(places[each] for each in wanted)
 
     def plan(self, needs: tuple[bool, ...]) -> tuple[bool, ...]:
         """Which values backward reads when `needs` inputs want a gradient: parameters, then out."""

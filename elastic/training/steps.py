@@ -148,6 +148,7 @@ class Steps:
             raise ConfigError(
                 "train_step expects to return a loss, or a dict of loss, weight and metrics; got "
                 + (f"the key {sorted(unknown)[0]!r}" if unknown else type(loss).__name__)
+                + ("; return the tensor, without .item()" if isinstance(loss, float) else "")
             )
         assert loss is not None
         weight = as_float("weight", parts.get("weight", len(indices)))

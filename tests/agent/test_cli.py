@@ -185,8 +185,14 @@ WRONG = [
     ([*HERE, "--bind=a b", "train.py"], "--bind expects a host, got 'a b': "),
     ([*HERE, "--bind=" + "x" * 70, "train.py"], "--bind expects a host, got 'x+': "),
     ([*HERE, "--fresh=yes", "train.py"], "--fresh ignored explicit argument 'yes'"),
-    (["audit"], "audit expects one file that --audit wrote, got ''"),
-    (["audit", "gone"], "audit expects one file that --audit wrote, got 'gone'"),
+    (
+        ["audit"],
+        "audit expects one file that --audit wrote, got none; usage: ",
+    ),
+    (
+        ["audit", "gone"],
+        "audit expects a file that --audit wrote, got 'gone': no such file; usage",
+    ),
     (["audit", "train.py", "more"], "audit expects one file .* got 'train.py more'"),
 ]
 

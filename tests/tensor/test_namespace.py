@@ -6,7 +6,10 @@ import inspect
 import subprocess
 import sys
 
+import pytest
+
 import elastic.tensor as torch
+from elastic.tensor.ops.__main__ import main
 
 
 def test_all_names_exist_and_are_sorted() -> None:
@@ -36,3 +39,16 @@ def test_import_is_light() -> None:
 def test_nn_and_optim_are_reached_by_name() -> None:
     assert torch.nn.__name__ == "elastic.tensor.nn"
     assert torch.optim.__name__ == "elastic.tensor.optim"
+
+
+def test_the_data_of_utils_is_told_where_it_is() -> None:
+    assert not hasattr(torch.utils, "data")
+    with pytest.raises(
+        AttributeError, match=r"elastic\.data takes the place of torch\.utils\.data"
+    ):
+        torch.utils.data  # noqa: B018
+
+
+def test_the_table_of_ops_says_when_no_op_fits() -> None:
+    with pytest.raises(SystemExit, match="no op fits nosuch other; without a pattern all"):
+        main(["nosuch", "other"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -473,7 +474,9 @@ def with_leaves(name: str, args: list) -> Callable:
 
 def test_every_op_is_in_the_table() -> None:
     here = {name for name, entry in REGISTRY.items() if "/nn/" not in _file_of(entry.plain)}
-    assert here == set(TABLE)  # the ops of nn have tables of their own
+    # the ops of nn have tables of their own
+    assert here - set(TABLE) == set(), "each needs a line: `name=calls(reference, (arguments))`"
+    assert set(TABLE) - here == set(), "a line without an op"
 
 
 def _file_of(function: Callable) -> str:
@@ -646,6 +649,20 @@ def test_a_kernel_answers_for_its_op_and_leaves_the_rest_to_the_plain_forward() 
 def test_an_op_has_a_name_of_its_own() -> None:
     with pytest.raises(ValueError, match="there is a 'mul' already"):
         register("mul", lambda xp, x: x)
+
+
+@pytest.mark.parametrize(
+    ("vjps", "message"),
+    [
+        ((lambda F, g, z: g, None), "a vjp of _odd reads 'z'; it may read out, x, y, x_shape, y_s"),
+        ((lambda F, g: g,), "_odd expects a vjp for each of its parameters (x, y), got 1; None "),
+        ((None, None, None), "_odd expects a vjp for each of its parameters (x, y), got 3; None "),
+    ],
+)
+def test_a_vjp_that_does_not_fit_its_op_is_refused(vjps: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        register("_odd", lambda xp, x, y: x + y, *vjps, operands=(0, 1))
+    assert "_odd" not in REGISTRY
 
 
 def test_every_dtype_has_a_name_in_the_namespace() -> None:

@@ -108,7 +108,7 @@ def test_a_loss_that_is_not_finite_is_told_with_its_place():
 
 RETURNED = [
     (None, "got NoneType"),
-    (1.5, "got float"),
+    (1.5, "got float; return the tensor, without .item()"),
     ({"weight": 1.0}, "got NoneType"),
     ({"loss": "x"}, "got str"),
     ({"loss": 1, "extra": 2}, "got the key 'extra'"),

@@ -27,16 +27,20 @@ def differentiable(op: Op) -> str:
     return ", ".join(name for name, rule in zip(op.names, op.vjps, strict=False) if rule)
 
 
-def main() -> None:
-    """Print the ops whose names fit."""
+def main(argv: list[str] | None = None) -> None:
+    """Print the ops whose names fit. Exits with 1 when none does."""
     parser = argparse.ArgumentParser(prog="python -m elastic.tensor.ops", description=__doc__)
-    parser.add_argument("patterns", nargs="*", default=["*"], metavar="PATTERN")
-    patterns = parser.parse_args().patterns
+    parser.add_argument(
+        "patterns", nargs="*", default=["*"], metavar="PATTERN", help="names, with wildcards"
+    )
+    patterns = parser.parse_args(argv).patterns
     table = Table("op", "parameters", "gradients", "kind", "file")
     for name, op in sorted(REGISTRY.items()):
         if any(fnmatch.fnmatch(name, each) for each in patterns):
             file = op.plain.__module__.removeprefix("elastic.tensor.")
             table.add_row(name, ", ".join(op.names), differentiable(op), kind(op), file)
+    if not table.rows:
+        raise SystemExit(f"no op fits {' '.join(patterns)}; without a pattern all are listed")
     Console().print(table)
 
 
