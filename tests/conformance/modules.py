@@ -197,7 +197,7 @@ def same_results(theirs: tuple, mine: tuple) -> None:
         [a for a, _ in pairs], [my_leaves[k] for k in trained], to_ours(seeds), allow_unused=True
     )
     for k, (a, b) in enumerate(zip(found, wanted, strict=True)):
-        same_gradient(k, leaves[trained[k]].detach(), a, b)
+        same_gradient(f"gradient {k}", leaves[trained[k]].detach(), a, b)
 
 
 def close(got: torch.Tensor, expected: torch.Tensor) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.testing._internal import common_methods_invocations
@@ -131,21 +131,27 @@ def examine(name: str, dtype: torch.dtype = torch.float32) -> Verdict:
 
 def compare(entry: Any, function: Callable, sample: Any) -> None:
     """Run one sample on both. Raises: whatever ours raised, or AssertionError when they differ."""
-    given = (sample.input, *sample.args)
-    mine, named = to_ours(given), to_ours(sample.kwargs)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.manual_seed(7)
-        theirs = entry.op(*given, **sample.kwargs)
-        ours.manual_seed(7)
-        got = function(*mine, **named)
+    given, mine, theirs, got = on_both(entry, function, sample)
     if entry.name in UNINITIALISED:
         return same_form(got, theirs)
     leaf = detached(to_torch(got))
     check(leaf, detached(theirs), entry, sample)
     if any(t.requires_grad for t in tensors_in(theirs)):
-        compare_gradients(entry, sample, (given, theirs), ((mine, named), got))
+        compare_gradients(*sides(sample, given, mine, theirs, got))
     return None
+
+
+def on_both(entry: Any, function: Callable, sample: Any) -> tuple:
+    """The arguments for PyTorch, those for us, PyTorch's result and ours."""
+    given = (sample.input, sample.args, sample.kwargs)
+    mine = to_ours(given)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(7)
+        theirs = entry.op(sample.input, *sample.args, **sample.kwargs)
+        ours.manual_seed(7)
+        got = function(mine[0], *mine[1], **mine[2])
+    return given, mine, theirs, got
 
 
 def detached(value: Any) -> Any:
@@ -190,11 +196,17 @@ def same_form(got: Any, expected: Any) -> None:
         assert tuple(a.shape) == tuple(b.shape), f"shape {a.shape}, not {b.shape}"
 
 
-def compare_gradients(entry: Any, sample: Any, theirs: tuple, mine: tuple) -> None:
-    """The gradients of all inputs, from cotangents of the form that the database compares."""
-    (given, expected), ((args, named), got) = theirs, mine
-    leaves = [t for t in tensors_in((given, sample.kwargs)) if t.requires_grad]
-    my_leaves = [t for t in tensors_in((args, named)) if t.requires_grad]
+class Side(NamedTuple):
+    """What one library differentiates: the inputs, the outputs, and the cotangents of these."""
+
+    leaves: list
+    outputs: list
+    cotangents: list
+
+
+def sides(sample: Any, given: Any, mine: Any, expected: Any, got: Any) -> tuple[Side, Side]:
+    """PyTorch's side and ours, with cotangents of the form that the database compares."""
+    leaves, my_leaves = ([t for t in tensors_in(x) if t.requires_grad] for x in (given, mine))
     assert len(leaves) == len(my_leaves), "an input lost its requires_grad"
     pairs = [
         (a, b)
@@ -203,20 +215,27 @@ def compare_gradients(entry: Any, sample: Any, theirs: tuple, mine: tuple) -> No
     ]
     for a, b in pairs:
         assert a.requires_grad == b.requires_grad, f"requires_grad is {b.requires_grad}"
-    outputs = [a for a, _ in pairs]
+    outputs, my_outputs = [a for a, _ in pairs], [b for _, b in pairs]
     # Their own outputs become leaves, so that cotangents for ours come out of the same formula.
-    stand_ins = iter([to_torch(b).requires_grad_() for _, b in pairs])
-    my_form = replaced(expected, stand_ins)
-    cotangents = [pulled_back(sample, expected, outputs)]
-    cotangents.append(
-        pulled_back(sample, my_form, [t for t in tensors_in(my_form) if t.requires_grad])
+    my_form = replaced(expected, iter([to_torch(b).requires_grad_() for b in my_outputs]))
+    cotangents = [
+        pulled_back(sample, form, [t for t in tensors_in(form) if t.requires_grad])
+        for form in (expected, my_form)
+    ]
+    return (
+        Side(leaves, outputs, cotangents[0]),
+        Side(my_leaves, my_outputs, to_ours(cotangents[1])),
     )
-    wanted = torch.autograd.grad(outputs, leaves, cotangents[0], allow_unused=True)
-    found = ours.autograd.grad(
-        [b for _, b in pairs], my_leaves, to_ours(cotangents[1]), allow_unused=True
+
+
+def compare_gradients(theirs: Side, mine: Side) -> None:
+    """The gradients of all inputs."""
+    wanted = torch.autograd.grad(
+        theirs.outputs, theirs.leaves, theirs.cotangents, allow_unused=True
     )
+    found = ours.autograd.grad(mine.outputs, mine.leaves, mine.cotangents, allow_unused=True)
     for k, (a, b) in enumerate(zip(found, wanted, strict=True)):
-        same_gradient(k, leaves[k], a, b)
+        same_gradient(f"gradient {k}", theirs.leaves[k], a, b)
 
 
 def replaced(value: Any, stand_ins: Any) -> Any:
@@ -240,12 +259,11 @@ def pulled_back(sample: Any, result: Any, outputs: list) -> list:
     ]
 
 
-def same_gradient(k: int, leaf: torch.Tensor, found: Any, wanted: Any) -> None:
+def same_gradient(what: str, leaf: torch.Tensor, found: Any, wanted: Any, **limits: float) -> None:
     """One gradient: None and zeros mean the same."""
     zero = torch.zeros_like(leaf)
     a = zero if found is None else to_torch(found)
     b = zero if wanted is None else wanted
-    assert a.dtype == b.dtype, f"gradient {k} has dtype {a.dtype}, not {b.dtype}"
-    torch.testing.assert_close(
-        a, b, equal_nan=True, rtol=2e-3, atol=2e-4, msg=lambda text: f"gradient {k}: {text}"
-    )
+    assert a.dtype == b.dtype, f"{what} has dtype {a.dtype}, not {b.dtype}"
+    limits = limits or {"rtol": 2e-3, "atol": 2e-4}
+    torch.testing.assert_close(a, b, equal_nan=True, msg=lambda text: f"{what}: {text}", **limits)
