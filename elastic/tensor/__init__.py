@@ -135,7 +135,7 @@ for _name, _function in _bind.functions().items():
 
 # Built on this module or rarely needed, so loaded when first asked for
 _MODULES = (
-    *("amp", "cpu", "fft", "func", "nn", "optim", "safetensors", "serialization"),
+    *("amp", "cpu", "distributions", "fft", "func", "nn", "optim", "safetensors", "serialization"),
     *("backends", "signal", "special", "utils", "version"),
 )
 _LATER = {name: name for name in _MODULES}

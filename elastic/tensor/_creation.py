@@ -405,15 +405,34 @@ def _like(name: str, x: Any, value: Any, settings: dict) -> Tensor:
     where, requires_grad, layout = options(name, settings)
     where = x.device if where is None else as_device(where)
     xp = backend.module_for(where)
-    array = (
-        xp.empty_like(x._array, dtype.np)
-        if xp is backend.xp_of(x._array)
-        else xp.empty(x._array.shape, dtype.np)
-    )
+    array = _empty_beside(xp, x._array, dtype.np)
     array = arranged(array, layout)
     if value is not None:
         array.fill(value)
     return finished(array, where, bool(requires_grad))
+
+
+def _empty_beside(xp: Any, array: Any, dtype: Any) -> Any:
+    """An array of the shape of `array`, with its dimensions in the same order in memory.
+
+    One that is expanded has no order of its own: it stays where it stands.
+    """
+    if xp is not backend.xp_of(array):
+        return xp.empty(array.shape, dtype)
+    if 0 not in array.strides or not array.size:
+        return xp.empty_like(array, dtype)
+    order = list(range(array.ndim))
+    for k in order[1:]:
+        place = k
+        for before in range(k - 1, -1, -1):
+            left, right = array.strides[order[before]], array.strides[order[place]]
+            if left and right and left < right:
+                order[before], order[place] = order[place], order[before]
+                place = before
+            elif left > right > 0:
+                break
+    turned = xp.empty([array.shape[d] for d in order], dtype)
+    return turned.transpose([order.index(d) for d in range(array.ndim)])
 
 
 def zeros_like(input: Tensor, **settings: Any) -> Tensor:

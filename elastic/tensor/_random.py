@@ -17,10 +17,11 @@ from elastic.tensor._generator import Generator, default_generator
 from elastic.tensor._inplace import check_history, is_recorded, overwrite
 from elastic.tensor._registry import REGISTRY
 from elastic.tensor._registry import TENSORS as F
-from elastic.tensor._streams import binomial_number, next_normal, poisson_number
+from elastic.tensor._streams import binomial_number, gamma_number, next_normal, poisson_number
 from elastic.tensor._streams import normal as normal_numbers
 from elastic.tensor._streams import uniform as uniform_numbers
 from elastic.tensor._tensor import Tensor, wrap
+from elastic.tensor._types import contiguous_format
 
 # In-place methods
 
@@ -336,7 +337,8 @@ def bernoulli(
     out: Tensor | None = None,
 ) -> Tensor:
     """1 where chance wins, at the probabilities in `input` (or `p` everywhere)."""
-    drawn = bernoulli_(empty_like(input), input.detach() if p is None else p, generator=generator)
+    blank = empty_like(input, memory_format=contiguous_format)
+    drawn = bernoulli_(blank, input.detach() if p is None else p, generator=generator)
     result = F._bernoulli(input, drawn._array)
     return result if out is None else into(out, result)
 
@@ -374,7 +376,7 @@ def multinomial(
         raise RuntimeError(f"multinomial expects Long tensor out, got: {out.dtype.title}")
     g, weights = generator or default_generator, input._array
     rows = weights.reshape(-1, weights.shape[-1])
-    if not replacement:
+    if not replacement or num_samples == 1:
         noise = exponential_(empty(rows.shape, dtype=input.dtype), generator=g)._array
         picked = np.argsort(-(rows / noise), axis=1, kind="stable")[:, :num_samples]
     else:
@@ -409,3 +411,22 @@ def _check_weights(input: Tensor, count: int, replacement: bool) -> None:
 def _draw_rows(g: Generator, weights: np.ndarray, count: int) -> np.ndarray:
     cdf = np.cumsum(weights / weights.sum())
     return np.searchsorted(cdf, g.uniform64(count)).clip(0, len(weights) - 1)
+
+
+def gamma_sample(shape: Tensor, generator: Generator | None = None) -> Tensor:
+    """Numbers of the gamma distribution of these shapes; gradients reach the shapes."""
+    array, g = shape._array, generator or default_generator
+    values = np.array([gamma_number(g, each) for each in array.reshape(-1)], np.float64)
+    least = np.finfo(np.float64 if array.dtype == np.float64 else np.float32).tiny
+    drawn = np.maximum(values.reshape(array.shape).astype(array.dtype), array.dtype.type(least))
+    return F._standard_gamma(shape, drawn)
+
+
+def dirichlet_sample(weights: Tensor, generator: Generator | None = None) -> Tensor:
+    """Proportions along the last dimension for these weights; gradients reach the weights."""
+    array, g = weights._array, generator or default_generator
+    values = [gamma_number(g, each) for each in array.astype(np.float64).reshape(-1)]
+    drawn = np.array(values, np.float64).reshape(array.shape)
+    parts = (drawn / drawn.sum(-1, keepdims=True)).astype(array.dtype)
+    info = np.finfo(array.dtype)
+    return F._sample_dirichlet(weights, parts.clip(info.tiny, 1 - info.epsneg))

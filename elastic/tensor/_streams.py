@@ -204,3 +204,29 @@ def _stirling(k: float) -> float:
     return math.lgamma(k + 1) - (
         (k + 0.5) * math.log(k + 1) - (k + 1) + 0.5 * math.log(2 * math.pi)
     )
+
+
+def gamma_number(g: Generator, shape: Any) -> float:
+    """One number of the gamma distribution, by rejection; `shape` is a numpy float of its dtype.
+
+    Source: G. Marsaglia and W. Tsang, A simple method for generating gamma variables
+    """
+    scale = 1.0
+    if shape < 1:
+        if shape == 0:
+            return 0.0
+        scale = (1 - float(g.uniform64(1)[0])) ** float(np.float32(1) / shape)
+        shape = shape + np.float32(1)
+    d = float(shape - np.float32(1 / 3))
+    c = 1 / math.sqrt(9 * d)
+    while True:
+        x = next_normal(g)
+        y = 1 + c * x
+        if y <= 0:
+            continue
+        v, u = y * y * y, 1 - float(g.uniform64(1)[0])
+        squares = x * x
+        if u < 1 - float(np.float32(0.0331)) * squares * squares:
+            return scale * d * v
+        if math.log(u) < 0.5 * squares + d * (1 - v + math.log(v)):
+            return scale * d * v

@@ -38,6 +38,7 @@ LISTED = (
     *("torch.func", "torch.random", "torch.amp", "torch.nn.utils", "torch.nn.utils.rnn"),
     *("torch.nn.utils.parametrize", "torch.nn.utils.parametrizations", "torch.nn.utils.stateless"),
     *(
+        "torch.distributions",
         "torch.utils.checkpoint",
         "torch.signal.windows",
         "torch.serialization",

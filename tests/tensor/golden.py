@@ -407,6 +407,7 @@ def namespace(torch: Any) -> dict:
         F=torch.autograd.functional,
         C=torch.utils.checkpoint.checkpoint,
         G=torch.autograd.gradcheck,
+        made=lambda line, leaves: make_distribution(torch, line, leaves),
         quiet=quiet,
         caught=caught,
     )
@@ -418,6 +419,16 @@ def custom_function(torch: Any, forward: Any, backward: Any, **more: Any) -> typ
     if backward is not None:
         rules["backward"] = staticmethod(backward)
     return type("Custom", (torch.autograd.Function,), rules)
+
+
+def make_distribution(torch: Any, line: str, leaves: list) -> Any:
+    """The distribution of a line of source; `leaves` gets the tensors that it depends on."""
+
+    def leaf() -> Any:
+        leaves.append(torch.tensor([1.0, 2.0, 3.0], requires_grad=True))
+        return leaves[-1]
+
+    return eval(line, {**vars(torch.distributions), "torch": torch, "leaf": leaf})
 
 
 def quiet(run: Any) -> Any:

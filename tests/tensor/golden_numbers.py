@@ -1,3 +1,4 @@
+# ruff: noqa: E501 one line a question
 """More questions as in `golden.py`: numbers, dtypes and what is refused, making tensors, chance.
 
 The answers: `golden_numbers.json`. To add a question write it below and run
@@ -258,6 +259,10 @@ torch.range(1,4)
 """
 
 CHANCE = r"""
+p = torch.tensor([0.1, 0.5, 0.8]).expand(5, 3); torch.bernoulli(p), torch.empty_like(p).stride(), torch.rand_like(p), torch.bernoulli(p.t()).stride()
+torch.empty_like(torch.ones(4, 1, 3).expand(4, 5, 3)).stride(), torch.zeros_like(torch.ones(3, 4, 1).transpose(0, 1).expand(4, 3, 5)).stride()
+torch.multinomial(torch.ones(4, 5), 1, replacement=True), torch.multinomial(torch.ones(4, 5), 2, replacement=True)
+a, b = torch.ones(3), torch.ones(2, 3); c, d = torch.broadcast_tensors(a, b); d is b, c is a, c.shape
 torch.randn(3,dtype=torch.complex64)
 torch.rand(3,dtype=torch.complex128)
 torch.randn(20,dtype=torch.complex64)[:3]

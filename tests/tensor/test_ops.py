@@ -472,10 +472,16 @@ def with_leaves(name: str, args: list) -> Callable:
     return function
 
 
+# Drawn numbers that move with their parameter: in test_distributions.py
+OF_CHANCE = {"_standard_gamma", "_sample_dirichlet", "_standard_gamma_grad", "_dirichlet_grad"}
+
+
 def test_every_op_is_in_the_table() -> None:
     here = {name for name, entry in REGISTRY.items() if "/nn/" not in _file_of(entry.plain)}
     # the ops of nn have tables of their own
-    assert here - set(TABLE) == set(), "each needs a line: `name=calls(reference, (arguments))`"
+    assert here - OF_CHANCE - set(TABLE) == set(), (
+        "each needs a line: `name=calls(reference, (arguments))`"
+    )
     assert set(TABLE) - here == set(), "a line without an op"
 
 

@@ -240,7 +240,7 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
         if error is not None:
             raise error
         shape = np.broadcast_shapes(shape, each._array.shape)
-    return tuple(F.expand(t, shape) for t in tensors)
+    return tuple(t if t._array.shape == shape else F.expand(t, shape) for t in tensors)
 
 
 @public(method=False)
