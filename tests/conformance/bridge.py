@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,16 @@ DTYPES = {getattr(torch, str(d).removeprefix("torch.")): d for d in ours.dtypes.
 BITS = {2: (torch.int16, np.int16)}  # bfloat16 crosses as its bits
 
 
-def to_ours(value: Any) -> Any:
-    """`value` with every tensor, dtype and device of PyTorch replaced by one of ours."""
+def to_ours(value: Any, known: dict | None = None) -> Any:
+    """`value` with every tensor, dtype and device of PyTorch replaced by one of ours.
+
+    What shares memory in `value` does so in the result; `known` holds what is there already.
+    """
+    known = {} if known is None else known
     if isinstance(value, torch.Tensor):
-        return tensor_to_ours(value)
+        if id(value) not in known:
+            known[id(value)] = tensor_to_ours(value, known)
+        return known[id(value)]
     if isinstance(value, torch.dtype):
         return DTYPES[value]
     if isinstance(value, torch.device):
@@ -29,11 +36,11 @@ def to_ours(value: Any) -> Any:
         return getattr(ours, str(value).removeprefix("torch."))
     if isinstance(value, torch.Generator):
         twin = ours.Generator()
-        twin.set_state(tensor_to_ours(value.get_state()))
+        twin.set_state(to_ours(value.get_state()))
         return twin
     if isinstance(value, torch.nn.Module):  # a distance: it has no parameters
         return getattr(ours.nn, type(value).__name__)()
-    return mapped(to_ours, value)
+    return mapped(partial(to_ours, known=known), value)
 
 
 def to_torch(value: Any) -> Any:
@@ -56,19 +63,29 @@ def mapped(function: Callable, value: Any) -> Any:
     return value
 
 
-def tensor_to_ours(t: torch.Tensor) -> Tensor:
+def tensor_to_ours(t: torch.Tensor, known: dict) -> Tensor:
     """A leaf on a copy of all its memory, at the same place and with the same strides."""
     plain = t.detach().resolve_conj().resolve_neg()
-    count = plain.untyped_storage().nbytes() // plain.itemsize
-    memory = torch.as_strided(plain, (count,), (1,), 0).clone()
-    if memory.dtype is torch.bfloat16:
-        flat = memory.view(torch.int16).numpy().view(DTYPES[torch.bfloat16].np)
+    place = (plain.untyped_storage().data_ptr(), plain.dtype)
+    if not place[0] or plain.data_ptr() != t.data_ptr():
+        flat = memory_of(plain)
+    elif place not in known:
+        flat = known[place] = memory_of(plain)
     else:
-        flat = memory.numpy()
+        flat = known[place]
     strides = [s * plain.itemsize for s in plain.stride()]
     first = flat[plain.storage_offset() :]
     array = np.lib.stride_tricks.as_strided(first, plain.shape, strides)
     return wrap(array).requires_grad_(t.requires_grad)
+
+
+def memory_of(t: torch.Tensor) -> np.ndarray:
+    """A copy of all the memory that `t` is a view of."""
+    count = t.untyped_storage().nbytes() // t.itemsize
+    memory = torch.as_strided(t, (count,), (1,), 0).clone()
+    if memory.dtype is torch.bfloat16:
+        return memory.view(torch.int16).numpy().view(DTYPES[torch.bfloat16].np)
+    return memory.numpy()
 
 
 def tensor_to_torch(t: Tensor) -> torch.Tensor:

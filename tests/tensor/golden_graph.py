@@ -191,6 +191,7 @@ o, f = torch.func.vjp(lambda x: x.exp(), torch.zeros(2)); o, f(torch.tensor([1.0
 o, f = torch.func.vjp(lambda x, y: (x * y, x), torch.ones(2), torch.ones(2)); o, f((torch.ones(2), torch.ones(2)))
 torch.func.jvp(lambda x: x.exp(), (torch.zeros(2),), (torch.tensor([1.0, 2.0]),))
 torch.func.jvp(lambda x, y: x * y, (torch.ones(2), torch.ones(2)), (torch.ones(2), torch.zeros(2)))
+torch.func.jvp(lambda x: torch.logcumsumexp(x, 0), (torch.tensor([0.5, -1.0, 2.0]),), (torch.tensor([1.0, 2.0, -3.0]),))
 torch.func.jacrev(lambda x: x ** 2)(torch.tensor([1.0, 2.0]))
 torch.func.jacrev(lambda x, y: x * y, argnums=(0, 1))(torch.ones(2), torch.zeros(2))
 torch.func.jacfwd(lambda x: x ** 2)(torch.tensor([1.0, 2.0]))

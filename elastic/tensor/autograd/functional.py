@@ -64,7 +64,8 @@ def pushed_forward(
     """The Jacobian of computed `outputs` times `vector`, None where there is no path; and the
     cotangents that it went through.
     """
-    duals = tuple(torch.zeros_like(out, requires_grad=True) for out in outputs)
+    # A vjp is linear, so it is differentiated anywhere; not at 0, of which some take a logarithm.
+    duals = tuple(torch.ones_like(out, requires_grad=True) for out in outputs)
     pulled = _gradients(outputs, args, duals, True)
     _check_tracked(pulled, "grad_inputs", strict)
     return _gradients(pulled, duals, vector, create_graph), duals

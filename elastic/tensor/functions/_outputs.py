@@ -24,7 +24,10 @@ def apart(inputs: Any, result: Any, out: Any) -> None:
     """Raises: RuntimeError when `out` shares memory with an input."""
     for target in _tensors(out):
         xp = backend.xp_of(target._array)
-        if any(xp.may_share_memory(each._array, target._array) for each in _tensors(inputs)):
+        if any(
+            each is target or xp.may_share_memory(each._array, target._array)
+            for each in _tensors(inputs)
+        ):
             raise RuntimeError(
                 "unsupported operation: some elements of the input tensor and the written-to "
                 "tensor refer to a single memory location. Please clone() the tensor before "

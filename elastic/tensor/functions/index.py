@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from elastic.tensor import dtypes
 from elastic.tensor._errors import broadcast_error
 from elastic.tensor._indexing import index_arrays, put_error
 from elastic.tensor._publish import public
@@ -51,6 +52,29 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     rows = np.full((size, found.shape[1]), fill_value, np.int64)
     rows[: len(found)] = found[:size]
     return wrap(rows)
+
+
+@public(method=False)
+def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
+    """Where the elements at `indices` of a flattened tensor of `shape` lie: one tensor a dimension.
+
+    Raises: TypeError for what are no integers, ValueError for a negative shape.
+    """
+    if indices._array.dtype.kind not in "iu":
+        raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    if not isinstance(shape, (int, Sequence)):
+        raise TypeError(f"expected 'shape' to be int or sequence of ints, but got {type(shape)}")
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    for n in sizes:
+        if not isinstance(n, int):
+            raise TypeError(f"expected 'shape' sequence to only contain ints, but got {type(n)}")
+    if any(n < 0 for n in sizes):
+        raise ValueError(f"'shape' cannot have negative values, but got {sizes}")
+    flat, found = indices.to(dtypes.int64), []
+    for n in reversed(sizes):
+        found.append(F.remainder(flat, n))
+        flat = F.floor_divide(flat, n)
+    return tuple(reversed(found))
 
 
 # By arrays of indices

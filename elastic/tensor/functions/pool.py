@@ -133,7 +133,7 @@ def largest(
     kernel = _each(name, "kernel_size", kernel_size, nd)
     steps = _each(name, "stride", stride, nd) if stride not in (None, [], ()) else kernel
     place = (_each(name, "padding", padding, nd), _each(name, "dilation", dilation, nd))
-    plain = nd == 1 and not (with_indices or (input.requires_grad and mode.enabled))
+    plain = nd == 1 and not with_indices
     _check_rank(name, nd, input, plain)
     if plain:
         _check_line(kernel[0], steps[0], place[0][0], place[1][0])

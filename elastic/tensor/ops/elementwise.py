@@ -27,7 +27,7 @@ def _whole(divide: Callable) -> Callable:
     """`divide`, which raises RuntimeError where an integer is divided by zero."""
 
     def forward(xp: Any, x: Any, y: Any) -> Any:
-        if getattr(x, "dtype", F32).kind in "iu" and xp.any(xp.asarray(y) == 0):
+        if getattr(x, "dtype", F32).kind in "iu" and x.size and xp.any(xp.asarray(y) == 0):
             raise RuntimeError("ZeroDivisionError")
         return divide(xp, x, y)
 

@@ -131,7 +131,7 @@ leaky_relu = act(
 )
 hardtanh = act(
     "_hardtanh",
-    lambda xp, x, low=-1.0, high=1.0: xp.clip(x, low, high),
+    lambda xp, x, low=-1.0, high=1.0: xp.clip(x, x.dtype.type(low), x.dtype.type(high)),
     lambda F, g, x, low, high: g * ((x > low) * (x < high)),
 )
 hardsigmoid = act(

@@ -196,6 +196,10 @@ def hardtanh(
     """Returns input cut to [min_val, max_val]; the gradient is 0 at the bounds too."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
+    if input.dtype is torch.bool:
+        raise RuntimeError("Bool inputs not supported for hardtanh")
+    if min_val < 0 and input.dtype is torch.uint8:
+        raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
     return _applied(ops.hardtanh, input, inplace, min_val, max_val)
 
 
