@@ -127,6 +127,7 @@ from elastic.tensor.dtypes import bool_ as bool
 from elastic.tensor.dtypes import float_ as float
 from elastic.tensor.dtypes import int_ as int
 
+Tensor.__module__ = __name__  # where users know it from
 backend.keep_freed_memory()
 _bind.bind()
 for _name, _function in _bind.functions().items():
@@ -139,7 +140,7 @@ _MODULES = (
     *("backends", "signal", "special", "utils", "version"),
 )
 _LATER = {name: name for name in _MODULES}
-_LATER |= {"load": "serialization", "save": "serialization"}
+_LATER |= {"load": "serialization", "save": "serialization", "to_dlpack": "utils.dlpack"}
 _LATER |= {
     f"{name}_window": "signal.windows"
     for name in ("bartlett", "blackman", "hamming", "hann", "kaiser")
@@ -147,6 +148,7 @@ _LATER |= {
 _SETTINGS = """
     are_deterministic_algorithms_enabled compile get_deterministic_debug_mode
     get_float32_matmul_precision get_num_interop_threads get_num_threads
+    is_anomaly_check_nan_enabled is_anomaly_enabled set_anomaly_enabled
     is_deterministic_algorithms_warn_only_enabled is_warn_always_enabled set_default_tensor_type
     set_deterministic_debug_mode set_float32_matmul_precision set_flush_denormal
     set_num_interop_threads set_num_threads set_warn_always use_deterministic_algorithms

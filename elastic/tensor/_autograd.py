@@ -18,6 +18,7 @@ from elastic.tensor import backend
 from elastic.tensor._hooks import Hooks, Removable, hooks_of
 from elastic.tensor._registry import NUMPY, TENSORS, Op, arrays
 from elastic.tensor._tensor import Tensor, requires, wrap
+from elastic.tensor._titles import title_of
 from elastic.tensor.dtypes import FROM_NUMPY, rank
 
 ndarray, generic = np.ndarray, np.generic
@@ -72,7 +73,7 @@ class Node(GraphNode):
 
     def name(self) -> str:
         """The name of its class in PyTorch, as in `<MulBackward0>`."""
-        return self.op.title
+        return title_of(self)
 
     def gradients(self, g: Any, edges: tuple, keep: bool) -> Iterable:
         """The gradients of the inputs whose edges are not None, from the output's gradient `g`.

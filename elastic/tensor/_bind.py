@@ -66,12 +66,17 @@ def _rounded(in_place_div: Callable) -> Callable:
     return call
 
 
+def _reciprocal_times(self: Tensor, other: Any) -> Any:
+    """other / self as PyTorch computes it: rounded twice."""
+    return F.mul(F.reciprocal(self), other)
+
+
 _OPERATORS = {
-    "add": F.add, "radd": F.add, "sub": F.sub, "rsub": _reflected("sub"), "mul": F.mul,
-    "rmul": F.mul, "truediv": F.div, "rtruediv": _reflected("div"), "floordiv": F.floor_divide,
+    "add": F.add, "radd": F.add, "sub": F.sub, "rsub": F._rsub, "mul": F.mul,
+    "rmul": F.mul, "truediv": F.div, "rtruediv": _reciprocal_times, "floordiv": F.floor_divide,
     "rfloordiv": _reflected("floor_divide"), "mod": F.remainder, "rmod": _reflected("remainder"),
     "pow": F.pow, "rpow": _reflected("pow"), "matmul": F.matmul, "rmatmul": _reflected("matmul"),
-    "rdiv": _reflected("div"), "neg": F.neg, "pos": FUNCTIONS["positive"], "abs": F.abs,
+    "rdiv": _reciprocal_times, "neg": F.neg, "pos": FUNCTIONS["positive"], "abs": F.abs,
     "invert": F.bitwise_not, "and": F.bitwise_and,
     "rand": F.bitwise_and, "or": F.bitwise_or, "ror": F.bitwise_or, "xor": F.bitwise_xor,
     "rxor": F.bitwise_xor, "lshift": F.bitwise_left_shift, "rshift": F.bitwise_right_shift,

@@ -228,6 +228,7 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
@@ -274,7 +275,7 @@ def _batched(roots: tuple, targets: tuple, seeds: tuple, settings: tuple) -> tup
     for k in range(count):
         row = tuple(None if s is None else s[k] for s in seeds)
         last = k + 1 == count
-        rows.append(grad(roots, targets, row, keep or not last, graph, unused, False, zeros))
+        rows.append(grad(roots, targets, row, keep or not last, graph, True, unused, False, zeros))
     columns = zip(*rows, strict=True)
     return tuple(None if None in c else TENSORS.stack(list(c), 0) for c in columns)
 

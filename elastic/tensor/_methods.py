@@ -441,5 +441,7 @@ def dlpack_device(self: Tensor) -> tuple[int, int]:
 
 
 def formatted(self: Tensor, spec: str) -> str:
-    """A 0-d tensor formats as its number."""
-    return format(item(self) if not self._array.ndim else repr(self), spec)
+    """A 0-d tensor formats as its number. Raises: TypeError for a format of any other."""
+    if not self._array.ndim:
+        return format(item(self), spec)
+    return object.__format__(self, spec)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from elastic.tensor import dtypes
+from elastic.tensor import _anomaly, dtypes
 from elastic.tensor._creation import set_default_device
 
 _PRECISIONS = ("highest", "high", "medium")
@@ -101,6 +101,21 @@ def set_warn_always(b: bool) -> None:
 def is_warn_always_enabled() -> bool:
     """Whether repeated warnings were asked for."""
     return _values["warn_always"]
+
+
+def set_anomaly_enabled(mode: bool, check_nan: bool = True) -> None:
+    """Turns anomaly detection of the backward pass on or off, as `autograd.set_detect_anomaly`."""
+    _anomaly.set_mode(mode, check_nan)
+
+
+def is_anomaly_enabled() -> bool:
+    """Whether the backward pass says where it went wrong."""
+    return _anomaly.mode.enabled
+
+
+def is_anomaly_check_nan_enabled() -> bool:
+    """Whether detection, when on, also looks for nan."""
+    return _anomaly.mode.check_nan
 
 
 def set_default_tensor_type(t: Any) -> None:

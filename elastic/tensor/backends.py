@@ -5,6 +5,8 @@ Setting one keeps its value and changes nothing: numpy and cupy choose their own
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Any
 
 from elastic.tensor import backend
@@ -12,10 +14,15 @@ from elastic.tensor import backend
 __all__ = ["cpu", "cuda", "cudnn", "mkl", "mkldnn", "mps", "openmp", "opt_einsum"]
 
 
-class _Library:
-    """A library that operations might run on, with its switches as attributes."""
+class _Library(ModuleType):
+    """A library that operations might run on, with its switches as attributes.
 
-    def __init__(self, available: Any, **switches: Any):
+    A module, for programs import it as one: `import torch.backends.cudnn as cudnn`.
+    """
+
+    def __init__(self, name: str, available: Any, **switches: Any):
+        super().__init__(f"{__name__}.{name}")
+        sys.modules[self.__name__] = self
         self._available = available
         self.__dict__.update(switches)
 
@@ -41,6 +48,7 @@ def _on_gpu() -> bool:
 
 
 cudnn = _Library(
+    "cudnn",
     _never,
     enabled=True,
     benchmark=False,
@@ -49,8 +57,10 @@ cudnn = _Library(
     allow_tf32=True,
 )
 cuda = _Library(
+    "cuda",
     _on_gpu,
     matmul=_Library(
+        "cuda.matmul",
         _on_gpu,
         allow_tf32=False,
         allow_fp16_reduced_precision_reduction=True,
@@ -58,11 +68,11 @@ cuda = _Library(
         fp32_precision="none",
     ),
 )
-mkl = _Library(_never)
-mkldnn = _Library(_never, enabled=True, deterministic=False, allow_tf32=True)
-mps = _Library(_never)
-openmp = _Library(_never)
-opt_einsum = _Library(_never, enabled=False, strategy=None)
+mkl = _Library("mkl", _never)
+mkldnn = _Library("mkldnn", _never, enabled=True, deterministic=False, allow_tf32=True)
+mps = _Library("mps", _never)
+openmp = _Library("openmp", _never)
+opt_einsum = _Library("opt_einsum", _never, enabled=False, strategy=None)
 
 
 class _Cpu:

@@ -10,7 +10,7 @@ def _named(name: str, fields: str = "values indices") -> Any:
     base = getattr(collections, "namedtuple")(name, fields)  # noqa: B009  # for the type checker
 
     def __repr__(self: Any) -> str:
-        parts = ",\n".join(f"{field}={getattr(self, field)}" for field in self._fields)
+        parts = ",\n".join(f"{field}={getattr(self, field)!r}" for field in self._fields)
         return f"torch.return_types.{name}(\n{parts})"
 
     members = {"__slots__": (), "__repr__": __repr__, "__module__": "torch.return_types"}

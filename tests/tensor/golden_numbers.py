@@ -308,6 +308,22 @@ torch.zeros(17).log_normal_(.5,.2)[:3]
 """
 
 FACTS = r"""
+x = torch.ones(2, 3, requires_grad=True); [y.grad_fn.name() for y in (x.sum(), x.sum(1), x.mean(), x.mean((0, 1)), x.prod(0), x.max(), x.max(0)[0], x.min(), x.amax(1), 1 - x, x - 1, torch.rsub(x, 1), 2 / x, x / 2, x**2, 2**x, x**x, x.clamp(0, 1), x.clamp(max=torch.ones(3)), x.squeeze(), x.squeeze(0), x.squeeze((0, 1)), x @ x.t(), x @ torch.ones(3), x[None] @ x.t(), x % 2, x % x, torch.lerp(x, x, 0.5), torch.lerp(x, x, x), x.log1p(), torch.outer(x[0], x[0]))]
+x = torch.ones(2, 3, requires_grad=True); f = torch.nn.functional; [y.grad_fn.name() for y in (f.linear(x, x), f.linear(x, x, x[0, :2]), f.linear(x[None], x), f.linear(x[None], x, x[0, :2]), f.layer_norm(x, (3,)), f.batch_norm(x, None, None, training=True), f.max_pool2d(x[None], 2), f.avg_pool2d(x[None], 2), f.max_pool1d(x[None], 2))]
+x = torch.tensor([3.0, 7.0, 49.0]); 1 / x, 2 / x, 10 / torch.arange(1, 4), (1 - x).requires_grad
+x = torch.ones(2, requires_grad=True); torch.autograd.grad(x.sum(), x, only_inputs=True), torch.autograd.grad((x * x).sum(), [x], None, None, True, True, True, False, True)
+x = torch.ones(1, 2, 3, 3, requires_grad=True); y = torch.nn.functional.conv2d(x, torch.ones(1, 2, 3, 3), padding=1); torch.autograd.grad(y.sum(), x)[0].is_contiguous(), torch.nn.functional.conv_transpose2d(x, torch.ones(2, 1, 3, 3), padding=1).is_contiguous()
+torch.unravel_index(torch.tensor([[5, 7], [-1, 0]]), (2, 3)), torch.unravel_index(torch.tensor([5, 4]), 6)
+torch.unravel_index(torch.tensor(1.0), (2, 3))
+torch.unravel_index(torch.tensor(1), (-2, 3))
+torch.unravel_index(torch.tensor(1), "a")
+x = torch.arange(6.0).view(2, 3); quiet(lambda: (torch.frobenius_norm(x, (0, 1)), torch.frobenius_norm(x, 1, True), torch.frobenius_norm(x, []), torch.nuclear_norm(x), torch.nuclear_norm(x[None], (1, 2), True)))
+x = torch.ones(2); x.is_shared(), x.share_memory_() is x, x.is_shared(), x[1:].is_shared(), torch.nn.Linear(1, 1).share_memory().weight.is_shared()
+f"{torch.ones(2):.2f}"
+str(type(torch.ones(2))).split(".")[-1], torch.is_anomaly_enabled(), torch.set_anomaly_enabled(True, False), torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled(), torch.set_anomaly_enabled(False)
+repr(torch.linalg.slogdet(torch.eye(2)))
+m = torch.nn.Linear(2, 2); x = torch.ones(2); [y.requires_grad for y in (torch.func.jacrev(m)(x), torch.func.grad(lambda z: m(z).sum())(x), torch.func.vjp(m, x)[0], torch.func.jvp(m, (x,), (x,))[1], torch.func.jacrev(torch.sin)(x))], torch.no_grad()(lambda: torch.func.jacrev(m)(x).requires_grad)()
+torch.nn.Module().add_module("a.b", torch.nn.ReLU())
 x = torch.ones(2, 3); torch.exp_(x) is x, x, torch.square_(torch.ones(2) * 3)
 x = torch.ones(2, 3); x.untyped_storage().nbytes()
 x = torch.ones(2, 3); x[1].storage_offset()

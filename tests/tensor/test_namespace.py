@@ -52,3 +52,13 @@ def test_the_data_of_utils_is_told_where_it_is() -> None:
 def test_the_table_of_ops_says_when_no_op_fits() -> None:
     with pytest.raises(SystemExit, match="no op fits nosuch other; without a pattern all"):
         main(["nosuch", "other"])
+
+
+def test_libraries_can_be_imported_as_modules():
+    import elastic.tensor.backends.cudnn as cudnn
+
+    from elastic.tensor.utils import dlpack
+
+    assert cudnn is torch.backends.cudnn
+    assert dlpack.from_dlpack is torch.from_dlpack
+    assert torch.to_dlpack(torch.ones(2)) is not None

@@ -230,6 +230,7 @@ TABLE = dict(
     # Arithmetic
     add=two(np.add),
     sub=two(np.subtract),
+    _rsub=two(lambda x, y: y - x),
     mul=two(np.multiply),
     div=two(np.divide),
     neg=calls(np.negative, (X,)),

@@ -14,6 +14,7 @@ from elastic.tensor.autograd.functional import pushed_forward
 
 class _Depth(threading.local):
     value = 0  # how many transforms this thread is inside of
+    outside = False  # whether operations were recorded outside of the outermost one
 
 
 _depth = _Depth()
@@ -24,6 +25,8 @@ class _Level:
 
     def __enter__(self) -> bool:
         _depth.value += 1
+        if _depth.value == 1:
+            _depth.outside = torch.is_grad_enabled()
         self.recording = torch.enable_grad()
         self.recording.__enter__()
         return _depth.value > 1
@@ -44,10 +47,27 @@ def _tracked(tree: Any) -> Any:
     return mapped(track, tree)
 
 
-def _keeps_graph(tree: Any) -> bool:
-    """Whether the results have to stay in the graph of what is outside."""
-    outside = any(isinstance(x, Tensor) and x.requires_grad for x in leaves_of(tree))
-    return _depth.value > 1 or outside
+def _keeps_graph(tree: Any, out: Any, tracked: Any) -> bool:
+    """Whether the results have to stay in the graph of what is outside.
+
+    That is what the arguments `tree` are part of, and tensors that the function that gave `out`
+    reads beside its `tracked` arguments, such as the parameters of a module.
+    """
+    if _depth.value > 1 or any(isinstance(x, Tensor) and x.requires_grad for x in leaves_of(tree)):
+        return True
+    if not _depth.outside:
+        return False
+    own = {id(x) for x in leaves_of(tracked)}
+    todo = [x.grad_fn for x in leaves_of(out) if isinstance(x, Tensor) and x.grad_fn is not None]
+    seen = set(todo)
+    while todo:
+        node = todo.pop()
+        if id(getattr(node, "variable", None)) not in own and not node.next_functions:
+            return True
+        found = {each for each, _ in node.next_functions if each is not None} - seen
+        seen |= found
+        todo += found
+    return False
 
 
 def _finished(tree: Any, keep: bool) -> Any:
@@ -109,7 +129,7 @@ def grad_and_value(func: Callable, argnums: Any = 0, has_aux: bool = False) -> C
                     f"tensor with {out.ndim} dims. Maybe you wanted to use the vjp or jacrev APIs "
                     "instead?"
                 )
-            keep = _keeps_graph(args)
+            keep = _keeps_graph(args, out, chosen)
             found = _gradients((out,), chosen, (torch.ones_like(out),), keep)
             value = (out, aux) if has_aux else out
             return _finished(found, keep), _finished(value, keep)
@@ -144,7 +164,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     with _Level():
         args = _tracked(primals)
         out, aux = _with_aux(func(*args), has_aux, "vjp")
-        keep = _keeps_graph(primals)
+        keep = _keeps_graph(primals, out, args)
 
     def pulled(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
         graph = keep or _depth.value > 0 or bool(create_graph)
@@ -170,7 +190,7 @@ def jvp(
     with _Level():
         args = _tracked(primals)
         out, aux = _with_aux(func(*args), has_aux, "jvp")
-        keep = _keeps_graph((primals, tangents))
+        keep = _keeps_graph((primals, tangents), out, args)
         outputs = tuple(leaves_of(out))
         found, _ = pushed_forward(
             outputs, tuple(leaves_of(args)), tuple(leaves_of(tangents)), True, False
@@ -211,7 +231,7 @@ def jacrev(
             chosen = _tracked(_chosen(args, argnums))
             out = func(*_replaced(args, argnums, chosen), **kwargs)
             out, aux = _with_aux(out, has_aux, "jacrev")
-            keep = _keeps_graph(args)
+            keep = _keeps_graph(args, out, chosen)
 
             def block(o: Tensor) -> Any:
                 rows = [_gradients((o,), chosen, (seed,), keep) for seed in _basis(o)]

@@ -31,7 +31,7 @@ def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """other - alpha * input."""
     _check_tensors("rsub", input)
-    return F.sub(other, scaled(other, input, alpha))
+    return F._rsub(scaled(other, input, alpha), other)
 
 
 def scaled(input: Any, other: Any, alpha: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from typing import Any
 
 import numpy as np
@@ -99,8 +100,23 @@ def pin_memory(self: Tensor, device: Any = None) -> Tensor:
 
 @public(function=False)
 def is_shared(self: Tensor) -> bool:
-    """Whether other processes see the memory: on a GPU they can."""
-    return self.is_cuda
+    """Whether other processes see the memory: on a GPU they can, and after `share_memory_`."""
+    memory = self._array
+    while getattr(memory, "base", None) is not None:
+        memory = memory.base
+    return self.is_cuda or isinstance(getattr(memory, "obj", memory), mmap.mmap)
+
+
+@public(function=False)
+def share_memory_(self: Tensor) -> Tensor:
+    """Itself, moved to memory that processes forked from now on see too."""
+    if not is_shared(self):
+        array = self._array
+        pages = mmap.mmap(-1, max(array.nbytes, 1))
+        shared = np.frombuffer(pages, array.dtype, array.size).reshape(array.shape)
+        shared[...] = array
+        self._array = shared
+    return self
 
 
 @public(function=False)

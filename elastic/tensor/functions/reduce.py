@@ -317,3 +317,18 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     others = [d for d in range(ndim) if d != dim % ndim]
     size = F.norm(input, p, others, True)
     return input * F.where(size > maxnorm, maxnorm / (size + 1e-7), 1.0)
+
+
+@public(method=False, out=True)
+def frobenius_norm(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+    """The root of the sum of squares over `dim` (an int, or several; all when there are none)."""
+    dims = dim if isinstance(dim, int) else tuple(dim) or None
+    return norm(input, 2, dims, keepdim)
+
+
+@public(method=False, out=True)
+def nuclear_norm(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """The sum of the singular values of the matrices in dimensions `dim`: the last two."""
+    from elastic.tensor.linalg import matrix_norm
+
+    return matrix_norm(input, "nuc", (-2, -1) if dim is None else tuple(dim), keepdim)

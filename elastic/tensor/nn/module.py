@@ -133,7 +133,8 @@ class Module(Hooked):
         if not isinstance(name, str):
             raise TypeError(f"{what} name should be a string. Got {_kind(name)}")
         if "." in name:
-            raise KeyError(f'{what} name can\'t contain "."')
+            told = f", got: {name}" if what == "module" else ""
+            raise KeyError(f'{what} name can\'t contain "."{told}')
         if name == "":
             raise KeyError(f'{what} name can\'t be empty string ""')
         if hasattr(self, name) and name not in self.__dict__[registry]:
@@ -326,8 +327,8 @@ class Module(Hooked):
         return self._apply(lambda t: torch.empty_like(t, device=device), recurse)
 
     def share_memory(self) -> Self:
-        """Return the module: processes forked from this one have copies of its tensors."""
-        return self
+        """Return the module, its tensors in memory that processes forked from now on share."""
+        return self._apply(lambda t: t.share_memory_())
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: there is nothing to compile."""

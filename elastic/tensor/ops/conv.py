@@ -122,7 +122,8 @@ def _transposed(xp: Any, g: Any, weight: Any, size: Sizes, groups: int, place: t
         block = out[part].swapaxes(0, 1)
         for cell, seen in taps(kernel, counts, stride, dilation):
             block[(slice(None), slice(None), *seen)] += columns[(slice(None), *cell)]
-    return out[(..., *[slice(p, p + n) for p, n in zip(padding, size, strict=True)])]
+    inside = out[(..., *[slice(p, p + n) for p, n in zip(padding, size, strict=True)])]
+    return xp.ascontiguousarray(inside)  # users view it in other shapes
 
 
 def _weight_sum(xp: Any, g: Any, x: Any, shape: Sizes, groups: int, place: tuple) -> Any:

@@ -45,6 +45,14 @@ quotient = partial(op, operands=(0, 1), tensors=(), title="DivBackward2", refuse
 
 both("add", lambda xp, x, y: x + y, lambda F, g: g, lambda F, g: g)
 both("sub", lambda xp, x, y: x - y, lambda F, g: g, lambda F, g: -g, subtracts=True)
+both(
+    "_rsub",
+    lambda xp, x, y: y - x,
+    lambda F, g: -g,
+    lambda F, g: g,
+    title="RsubBackward1",
+    subtracts=True,
+)
 both("mul", lambda xp, x, y: x * y, lambda F, g, y: g * y, lambda F, g, x: g * x)
 both(
     "div",
@@ -154,7 +162,7 @@ real("expm1", lambda xp, x: xp.expm1(x), lambda F, g, out: g * (out + 1))
 real("log", lambda xp, x: xp.log(x), lambda F, g, x: g / x)
 real("log2", lambda xp, x: xp.log2(x), lambda F, g, x: g / (x * _LN2))
 real("log10", lambda xp, x: xp.log10(x), lambda F, g, x: g / (x * _LN10))
-real("log1p", lambda xp, x: xp.log1p(x), lambda F, g, x: g / (x + 1))
+real("log1p", lambda xp, x: xp.log1p(x), lambda F, g, x: g / (x + 1), title="Log1PBackward0")
 real("sqrt", lambda xp, x: xp.sqrt(x), lambda F, g, out: g / (2 * out))
 real("rsqrt", lambda xp, x: 1 / xp.sqrt(x), lambda F, g, out: g * (-0.5 * (out * out * out)))
 real("sin", lambda xp, x: xp.sin(x), lambda F, g, x: g * F.cos(x))

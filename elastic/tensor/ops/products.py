@@ -103,6 +103,7 @@ op(
     lambda F, g, y: F.mv(g, y),
     lambda F, g, x: F.mv(F.t(g), x),
     operands=(0, 1),
+    title="MulBackward0",
 )
 op(
     "_linear",

@@ -217,7 +217,7 @@ view_op("reshape", _reshape, _back, packs=True, title="ViewBackward0")
 view_op("view", _view, _back, packs=True)
 view_op("flatten", _flatten, _back, title="ViewBackward0")
 view_op("unflatten", _unflatten, _back, title="ViewBackward0")
-view_op("squeeze", _squeeze, _back)
+view_op("squeeze", _squeeze, lambda F, g, x_shape, dim: _back(F, g, x_shape))  # dim: its title
 view_op("unsqueeze", _unsqueeze, _back)
 view_op("expand", _expand, lambda F, g: g, packs=True)
 view_op("transpose", _transpose, lambda F, g, dim0, dim1: F.transpose(g, dim0, dim1))
