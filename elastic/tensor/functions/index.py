@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -445,25 +444,3 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     if int(np.broadcast_to(mask._array, shape).sum()) > source._array.size:
         raise RuntimeError("Number of elements of source < number of ones in mask")
     return F._masked_scatter(input, mask, source)
-
-
-@public(method=False)
-def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
-    """The indices into each dimension of `shape` of what has number `indices` in C order.
-
-    Raises: TypeError for anything but integers; ValueError for negative sizes.
-    """
-    if indices.is_floating_point() or indices.is_complex() or indices.dtype.name == "bool":
-        raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
-    sizes = tuple(shape) if isinstance(shape, (Sequence, Tensor)) else (shape,)
-    for each in sizes:
-        if not hasattr(each, "__index__"):
-            raise TypeError(f"expected 'shape' sequence to only contain ints, but got {type(each)}")
-    sizes = tuple(map(operator.index, sizes))
-    if any(each < 0 for each in sizes):
-        raise ValueError(f"'shape' cannot have negative values, but got {sizes}")
-    left, found = indices, []
-    for size in reversed(sizes):
-        found.append(left % size)
-        left = left // size
-    return tuple(reversed(found))
