@@ -132,6 +132,7 @@ backend.keep_freed_memory()
 _bind.bind()
 for _name, _function in _bind.functions().items():
     globals().setdefault(_name, _function)
+_bind.settle(globals())
 
 
 # Built on this module or rarely needed, so loaded when first asked for

@@ -6,6 +6,7 @@ Python's operators are bound to the ops themselves: nothing stands between `x * 
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -205,3 +206,11 @@ def functions() -> dict[str, Callable]:
     _autocast.cover(table)
     table |= {name: getattr(Tensor, name) for name in _AS_FUNCTIONS}
     return table | {alias: table[name] for alias, name in ALIASES.items() if name in table}
+
+
+def settle(namespace: dict[str, Any]) -> None:
+    """Tells functions that `namespace` is where they are found, so that they can be pickled."""
+    for name, value in namespace.items():
+        if isinstance(value, FunctionType) and not name.startswith("_"):
+            if value.__name__ == name and value.__module__.startswith("elastic.tensor"):
+                value.__module__, value.__qualname__ = namespace["__name__"], name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import subprocess
 import sys
 
@@ -52,6 +53,20 @@ def test_the_data_of_utils_is_told_where_it_is() -> None:
 def test_the_table_of_ops_says_when_no_op_fits() -> None:
     with pytest.raises(SystemExit, match="no op fits nosuch other; without a pattern all"):
         main(["nosuch", "other"])
+
+
+def test_functions_and_models_that_hold_them_can_be_pickled() -> None:
+    functions = (
+        torch.relu,
+        torch.nn.functional.relu,
+        torch.nn.functional.gelu,
+        torch.rand,
+        torch.cat,
+    )
+    assert pickle.loads(pickle.dumps(functions)) == functions
+    layer = torch.nn.TransformerEncoderLayer(2, 1, 4, activation=torch.nn.functional.gelu).eval()
+    x = torch.ones(1, 1, 2)
+    assert torch.equal(pickle.loads(pickle.dumps(layer))(x), layer(x))
 
 
 def test_libraries_can_be_imported_as_modules():

@@ -1,6 +1,6 @@
 """The formulas of the layers as functions: `import elastic.tensor.nn.functional as F`."""
 
-from elastic.tensor import _autocast
+from elastic.tensor import _autocast, _bind
 from elastic.tensor.nn.functional._activations import *
 from elastic.tensor.nn.functional._attention import *
 from elastic.tensor.nn.functional._class_losses import *
@@ -16,3 +16,4 @@ from elastic.tensor.nn.functional._pooling import *
 from elastic.tensor.nn.functional._vision import *
 
 _autocast.cover(globals())
+_bind.settle(globals())
