@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-HEAVY = ("etcd", "e2e", "simulation")
+HEAVY = ("etcd", "e2e", "simulation", "soak")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

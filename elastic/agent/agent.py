@@ -27,6 +27,7 @@ from elastic.agent.ping import PingServer, probe
 from elastic.agent.restart import RestartPolicy, Restarts, after_exit, after_success
 from elastic.agent.settings import AgentSettings
 from elastic.agent.supervisor import Exit, Supervisor, Worker
+from elastic.agent.watchdog import Actions, Watchdog
 from elastic.clock import monotonic
 from elastic.errors import ConfigError, StoreUnavailable
 from elastic.rendezvous import commands as do
@@ -84,6 +85,10 @@ class Agent:
         self._lost_in, self._trained_in = -1, 0
         """In which generations a member of this agent was lost last, and applied a step last."""
         self._restarts = Restarts()
+        self._fenced: dict[Worker, int] = {}
+        """Stopped workers that count as dead, with the last generation that they were in."""
+        actions = Actions(self._at, self._fence, self._readmit)
+        self._watchdog = Watchdog(settings.step_timeout_s, actions)
         self._first_sign = 0.0
         self._root_cause = ""
         self._failed = False
@@ -128,6 +133,9 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             handler = signal.signal(number, lambda number, frame: self._inbox.append(number))
             self._stack.callback(signal.signal, number, handler)
+        # A worker that is stopped, or goes on, wakes the loop; exits are seen through pidfds.
+        before_it = signal.signal(signal.SIGCHLD, lambda number, frame: self._watchdog.wake())
+        self._stack.callback(signal.signal, signal.SIGCHLD, before_it)
 
     def _open_store(self) -> EtcdStore:
         endpoints = self.settings.endpoints
@@ -204,6 +212,7 @@ class Agent:
         for _, action in due:
             action()
         self._pay(now)
+        self._watchdog.look(self.supervisor.workers, now)
         wait_s = min([now + 1.0, *self._alarms()]) - monotonic()
         for key, _ in self.selector.select(max(0.0, wait_s)):
             key.data()
@@ -252,6 +261,8 @@ class Agent:
         self.evidence.event("start", **self._who(worker))
 
     def _on_message(self, worker: Worker, message: Any) -> None:
+        if worker in self._fenced and not self._is_back(worker, message):
+            return
         handlers: dict[type, Callable[[Worker, Any], None]] = {
             control.Ready: self._on_ready,
             control.Suspect: self._on_suspect,
@@ -262,6 +273,14 @@ class Agent:
             control.Finished: self._on_finished,
         }
         handlers[type(message)](worker, message)
+
+    def _is_back(self, worker: Worker, message: Any) -> bool:
+        """Whether a fenced worker speaks as the member that it is now; the old one is dead."""
+        if not isinstance(message, control.Event):
+            return isinstance(message, control.Failure)
+        if message.fields.get("generation", 0) > self._fenced[worker]:
+            del self._fenced[worker]
+        return True
 
     def _on_ready(self, worker: Worker, message: control.Ready) -> None:
         self._addresses[worker] = message.address
@@ -353,6 +372,7 @@ class Agent:
         self.evidence.event("exit", **self._who(worker), reason=str(worker.exit))
         id = self._ids.pop(worker, "")
         self._addresses.pop(worker, None)
+        self._fenced.pop(worker, None)
         self._applied.pop(worker, None)
         if id:
             if id in self._grouped:
@@ -414,6 +434,35 @@ class Agent:
     def _send(self, worker: Worker, message: Any) -> None:
         with suppress(ChannelClosed):  # its exit is on its way to us
             worker.channel.send(message)
+
+    # -- workers that stand still --------------------------------------------------------------
+
+    def _fence(self, worker: Worker, reason: str) -> bool:
+        """Count a stopped worker as dead, unless all that its group has left is stopped (S8)."""
+        running = {id for other, id in self._ids.items() if other.state != "T"}
+        others = set(self._group.ids) - set(self._ids.values())
+        id = self._ids.get(worker, "")
+        if not id or (id in self._grouped and not (running & self._grouped or others)):
+            return False
+        self.console.err(f"elastic-run: worker {worker.log.rank} (pid {worker.pid}) {reason}")
+        self.evidence.event("fenced", **self._who(worker), reason=reason)
+        if self._signal or self._over is not None:
+            worker.kill(reason)
+            return True
+        del self._ids[worker]
+        self._fenced[worker] = self._group.generation
+        if id in self._grouped:
+            self._lost_in = self._group.generation
+            self._first_sign = self._first_sign or monotonic()
+        self.rendezvous.post(ev.WorkerExited(id, reason))
+        return True
+
+    def _readmit(self, worker: Worker) -> None:
+        self.console.err(
+            f"elastic-run: worker (pid {worker.pid}) goes on: it returns as a newcomer"
+        )
+        self.evidence.event("readmitted", **self._who(worker))
+        self._admit([worker])
 
     # -- what the rendezvous says --------------------------------------------------------------
 
@@ -498,7 +547,13 @@ class Agent:
         if worker is None:
             return {"alive": False, "reason": "its agent knows of its end"}
         state = worker.state
-        return {"alive": state not in "XZ", "pid": worker.pid, "state": state}
+        activity = str(worker.activity or "")
+        return {
+            "alive": state not in "XZ",
+            "pid": worker.pid,
+            "state": state,
+            "activity": activity,
+        }
 
     def _probe(self, command: do.Probe) -> ev.Verdict:
         member = command.member

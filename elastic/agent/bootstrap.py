@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import ctypes
+import faulthandler
 import io
 import os
 import pkgutil
@@ -35,6 +36,7 @@ def main(argv: list[str]) -> None:
     """Run the script named in `argv`; leaves by SystemExit if it fails or wants to."""
     _die_with_parent(int(os.environ[ENV_AGENT_PID]))
     _tie_forks()
+    _dump_when_asked()
     try:
         _run(argv)
     except RefusedError as error:
@@ -68,6 +70,14 @@ def _tie_forks() -> None:
             _die_with_parent(parent)
 
     os.register_at_fork(before=before, after_in_child=in_child)
+
+
+def _dump_when_asked() -> None:
+    """Write the stacks of all threads to stderr on SIGQUIT: the agent asks a worker that hangs.
+
+    Done in C, so the interpreter need not answer.
+    """
+    faulthandler.register(signal.SIGQUIT, all_threads=True)
 
 
 def _run(argv: list[str]) -> None:

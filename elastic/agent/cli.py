@@ -280,6 +280,14 @@ _WORKERS = (
         "SECONDS",
         "from SIGTERM, after which workers leave between steps, to SIGKILL (default: %(default)g)",
     ),
+    _Flag(
+        "--step-timeout",
+        "step_timeout_s",
+        checks.seconds(0.1),
+        "SECONDS",
+        "a worker that is in user code for so long hangs, and is replaced; waiting for others does "
+        "not count (default: ten times the slowest so far, but at least 30 s, in hooks 600 s)",
+    ),
 )
 _RECORDS = (
     _Flag("--log-dir", "log_dir", checks.log_directory, "DIR", "a file for each worker's output"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from elastic.agent.settings import AgentSettings
 from elastic.control import (
+    ENV_ACTIVITY_FD,
     ENV_AGENT_PID,
     ENV_BIND,
     ENV_CONTROL_FD,
@@ -33,10 +34,12 @@ def worker_environment(
     local_rank: int,
     agent_pid: int,
     control_fd: int,
+    activity_fd: int,
 ) -> dict[str, str]:
     """Return the environment of the worker `local_rank`, on top of what its agent inherited."""
     ours = {
         ENV_CONTROL_FD: str(control_fd),
+        ENV_ACTIVITY_FD: str(activity_fd),
         ENV_AGENT_PID: str(agent_pid),
         ENV_TOKEN: settings.token,
         ENV_JOB: settings.job,

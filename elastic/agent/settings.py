@@ -39,6 +39,8 @@ class AgentSettings:
     """BLAS threads for each worker: part of the job's identity (PROTOCOL B6)."""
     grace_s: float = 25.0
     """From the first SIGTERM to SIGKILL (PROTOCOL P2)."""
+    step_timeout_s: float | None = None
+    """How long user code may take before it hangs (PROTOCOL S8); None: by what it took so far."""
     fresh: bool = False
     """Start anew although the job is done or has checkpoints."""
 

@@ -26,6 +26,7 @@ from elastic.agent.settings import AgentSettings
 from elastic.clock import monotonic
 from elastic.control import EXIT_REFUSED
 from elastic.errors import ProtocolError
+from elastic.telemetry.activity import Activity, ActivityPage
 from elastic.telemetry.channel import Channel, channel_pair
 
 __all__ = ["Exit", "Supervisor", "Worker", "process_state"]
@@ -65,6 +66,7 @@ class Worker:
 
     local_rank: int
     channel: Channel
+    page: ActivityPage
     log: WorkerLog
     process: subprocess.Popen[bytes]
     pidfd: int
@@ -91,6 +93,11 @@ class Worker:
     def state(self) -> str:
         """Its state as /proc has it: R, S, D, T (stopped), Z, or X for gone."""
         return "X" if self.exit else process_state(self.pid)
+
+    @property
+    def activity(self) -> Activity | None:
+        """What it says that it does; None if that cannot be read now."""
+        return None if self.exit else self.page.read()
 
     def signal(self, number: int) -> None:
         """Send a signal to the worker, and never to another process that got its number."""
@@ -155,15 +162,19 @@ class Supervisor:
         if threading.current_thread() is not threading.main_thread():
             # its parent-death signal would come when this thread ends (P1)
             raise ProtocolError("the supervisor spawns from the main thread, got another")
-        channel, theirs = channel_pair()
-        with theirs, contextlib.ExitStack() as undo:
+        with contextlib.ExitStack() as undo, contextlib.ExitStack() as handed_over:
+            channel, theirs = channel_pair()
+            handed_over.enter_context(theirs)
             undo.callback(channel.close)
-            process = self._start(local_rank, theirs.fileno())
+            page, fd = ActivityPage.create()
+            handed_over.callback(os.close, fd)
+            undo.callback(page.close)
+            process = self._start(local_rank, theirs.fileno(), fd)
             undo.callback(_abandon, process)
             pidfd = os.pidfd_open(process.pid)
             undo.pop_all()
         log = self._logs.open(local_rank, process.pid)
-        worker = Worker(local_rank, channel, log, process, pidfd, monotonic())
+        worker = Worker(local_rank, channel, page, log, process, pidfd, monotonic())
         self._workers[local_rank] = worker
         self._listen(worker)
         return worker
@@ -177,9 +188,10 @@ class Supervisor:
             if _ends(worker.pidfd, _KILL_TIMEOUT_S):
                 self._bury(worker)
 
-    def _start(self, local_rank: int, control_fd: int) -> subprocess.Popen[bytes]:
+    def _start(self, local_rank: int, control_fd: int, activity_fd: int) -> subprocess.Popen[bytes]:
         asked = self.settings
-        place = {"local_rank": local_rank, "agent_pid": os.getpid(), "control_fd": control_fd}
+        place = {"local_rank": local_rank, "agent_pid": os.getpid()}
+        place |= {"control_fd": control_fd, "activity_fd": activity_fd}
         bootstrap = [sys.executable, "-u", "-m", "elastic.agent.bootstrap"]
         script = ["-m", asked.script] if asked.module else [asked.script]
         return subprocess.Popen(
@@ -189,7 +201,7 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            pass_fds=[control_fd],
+            pass_fds=[control_fd, activity_fd],
             process_group=0,
         )
 
@@ -251,6 +263,7 @@ class Supervisor:
             self._selector.unregister(worker.channel)
         self._selector.unregister(worker.pidfd)
         worker.channel.close()
+        worker.page.close()
         os.close(worker.pidfd)
         _close_pipes(worker.process)
         self._logs.close(worker.pid)

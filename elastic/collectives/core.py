@@ -41,6 +41,7 @@ __all__ = [
     "TABLE",
     "invariants",
     "may_read",
+    "missing",
     "step",
 ]
 
@@ -242,6 +243,11 @@ def may_read(standing: Standing, source: str, limit_bytes: int) -> bool:
         source in sources and (standing.generation, source, key) not in standing.parked
         for key, sources in standing.waits.items()
     )
+
+
+def missing(standing: Standing, key: Key) -> set[str]:
+    """Return who has not sent `key` yet, of those whom a caller awaits it from."""
+    return _missing(standing, key, standing.waits.get(key, ()))
 
 
 def invariants(standing: Standing) -> None:

@@ -13,19 +13,23 @@ from elastic.collectives import core
 from elastic.collectives.core import Key, Standing
 from elastic.collectives.frames import Message
 from elastic.errors import Aborted
+from elastic.telemetry.activity import doing
 
 __all__ = ["Mailbox", "Ticket"]
 
 Name = tuple[int, str, Key]
 Afterwards = Callable[[], None]
+LONG_S = 2.0
+"""Who waits for longer tells whom it waits for (PROTOCOL S8)."""
 
 
 class Ticket:
     """What a caller holds while it waits."""
 
-    __slots__ = ("_done", "_error", "_messages")
+    __slots__ = ("_done", "_error", "_messages", "_missing")
 
-    def __init__(self) -> None:
+    def __init__(self, missing: Callable[[], str]) -> None:
+        self._missing = missing
         self._done = threading.Lock()  # an Event of one use, at a fifth of the price
         self._done.acquire()
         self._messages: dict[str, Message] = {}
@@ -37,11 +41,17 @@ class Ticket:
         Raises:
             Aborted: the generation ended first.
         """
-        with self._done:
-            pass
+        if not self._done.acquire(blocking=False):
+            self._wait()
         if self._error:
             raise _aborted(self._error)
         return self._messages
+
+    def _wait(self) -> None:
+        with doing().waiting():
+            if not self._done.acquire(timeout=LONG_S):
+                doing().waits_for(self._missing())
+                self._done.acquire()
 
     def settle(self, messages: dict[str, Message], error: core.Abort | None = None) -> None:
         """Wake the caller. Once."""
@@ -94,7 +104,7 @@ class Mailbox:
         Raises:
             Aborted: the generation is over.
         """
-        ticket = Ticket()
+        ticket = Ticket(partial(self._missing, key))
         with self._changed:
             self.check()
             self._tickets[key] = ticket
@@ -105,6 +115,10 @@ class Mailbox:
                 raise
         _run(afterwards)
         return ticket
+
+    def _missing(self, key: Key) -> str:
+        """Return the ids of those that have not sent this yet."""
+        return ", ".join(sorted(core.missing(self._standing, key)))
 
     # -- the transport -------------------------------------------------------------------------
 

@@ -75,7 +75,7 @@ class WorkersReady:
 
 @dataclass(frozen=True)
 class WorkerExited:
-    """The process of a member of this agent ended: proof, not suspicion."""
+    """A member of this agent ended, or is fenced: it acts no more. Proof, not suspicion."""
 
     id: str
     reason: str

@@ -18,6 +18,7 @@ from elastic import control
 from elastic.checkpoint.storage import CheckpointDir, Offer
 from elastic.clock import monotonic
 from elastic.errors import Aborted, CheckpointError, NonFiniteError, ProtocolError, RefusedError
+from elastic.telemetry.activity import doing
 from elastic.training import core, randomness, transfer
 from elastic.training.groups import AnyGroup, GroupWorld, open_group
 from elastic.training.link import Link
@@ -316,7 +317,8 @@ class Loop:
         if self.link.inbox.holds(_is_interruption):
             return core.Interrupted()  # others wait already; what is held is kept
         step, leaf = command.step, command.leaf
-        with _placed(f"step {step} micro-batch {leaf}"):
+        place = f"step {step} micro-batch {leaf}"
+        with _placed(place), doing().user_code("train_step", step, leaf):
             computed = self.steps.compute(step, leaf, self.standing.lineage)
         if computed.nonfinite and self.options.nonfinite == "warn":
             _say(f"warning: the loss is not finite at {computed.nonfinite}")
@@ -334,7 +336,8 @@ class Loop:
         result = self.steps.reduced
         assert result is not None
         assert result.step == command.step
-        with _placed(f"update of step {command.step}"):
+        place = f"update of step {command.step}"
+        with _placed(place), doing().user_code("update", command.step):
             lineage = self.steps.apply(result, self.world.generation, self.standing.lineage)
         line = self.steps.last_line if self.world.local_rank == 0 else None
         now = monotonic()
@@ -363,7 +366,8 @@ class Loop:
         return core.Hooked()
 
     def _call_hook(self, name: str, hook: Callable[..., Any], *arguments: Any) -> None:
-        with _placed(name), randomness.restored(), open_group(self.group):
+        telling = doing().user_code(name, self.state.step)
+        with _placed(name), randomness.restored(), open_group(self.group), telling:
             hook(*arguments)
 
     def _do_save(self, command: core.Save) -> core.Saved:

@@ -36,6 +36,7 @@ class FakeWorker:
     killed_because: str = ""
     exit: Exit | None = None
     state: str = "S"
+    activity: Any = None
 
     def __post_init__(self) -> None:
         self.log = SimpleNamespace(rank=None, tail="its last lines")
@@ -487,8 +488,74 @@ def test_the_agent_answers_for_its_members(host):
     """M6."""
     worker = host.all[0]
     id = host.id(worker)
-    assert host.agent._answer(id) == {"alive": True, "pid": worker.pid, "state": "S"}
+    worker.activity = "train_step (step 3)"
+    answer = {"alive": True, "pid": worker.pid, "state": "S", "activity": "train_step (step 3)"}
+    assert host.agent._answer(id) == answer
     worker.state = "Z"
     assert host.agent._answer(id)["alive"] is False
     host.dies(worker)
     assert host.agent._answer(id) == {"alive": False, "reason": "its agent knows of its end"}
+
+
+# -- workers that stand still --------------------------------------------------------------------
+
+
+def stop(host, *workers):
+    """Stop them, long enough to be seen."""
+    for worker in workers:
+        worker.state = "T"
+    host.agent._watchdog.wake()
+    host.passes()
+    host.passes(1.1)
+    host.passes()
+
+
+def go_on(host, worker):
+    worker.state = "S"
+    host.agent._watchdog.wake()
+    host.passes()
+
+
+def test_a_stopped_worker_is_dead_to_the_group_and_returns_under_another_id(host):
+    """S8, M6."""
+    sleeper = host.all[0]
+    before = host.id(sleeper)
+    stop(host, sleeper)
+    assert host.posts(ev.WorkerExited)[-1].id == before
+    assert host.agent._answer(before)["alive"] is False
+    host.passes(60)
+    assert host.living == [0, 1], "it is not started again"
+    go_on(host, sleeper)
+    assert host.id(sleeper) != before
+    assert host.posts(ev.WorkersReady)[-1].members[0].id == host.id(sleeper)
+
+
+def test_what_a_fenced_worker_says_as_the_member_it_was_means_nothing(host):
+    """S8: until it speaks of a later generation."""
+    sleeper = host.all[0]
+    stop(host, sleeper)
+    seen = len(host.posted)
+    host.say(sleeper, control.Suspect(1, "x", "late", 0.0), control.Finished(1, {"steps": 1}))
+    go_on(host, sleeper)
+    host.say(sleeper, control.Boundary(1, 5), control.Committed(5, 0.0))
+    assert [type(event) for event in host.posted[seen:]] == [ev.WorkersReady]
+    host.say(sleeper, control.Event("sync", 0.0, {"generation": 9}), control.Boundary(9, 5))
+    assert host.posts(ev.BoundaryReached)
+
+
+def test_nobody_is_fenced_if_all_are_stopped(host):
+    """S8: nobody would be left who holds the State."""
+    stop(host, *host.all)
+    assert not host.posts(ev.WorkerExited)
+    go_on(host, host.all[0])
+    host.passes(1.1)
+    host.passes()
+    assert len(host.posts(ev.WorkerExited)) == 1
+
+
+def test_a_stopped_worker_of_an_agent_that_leaves_is_killed(host):
+    """P2: it cannot leave by itself, and the others shall not wait out the grace."""
+    host.agent._on_signal(signal.SIGTERM)
+    stop(host, host.all[0])
+    assert "stopped" in host.all[0].killed_because
+    assert not host.all[1].killed_because

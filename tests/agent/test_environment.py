@@ -13,12 +13,14 @@ def environment(inherited=None, **settings):
         local_rank=2,
         agent_pid=41,
         control_fd=7,
+        activity_fd=8,
     )
 
 
 def test_the_agent_introduces_itself():
     env = environment(job="job7", token="secret", bind="10.0.0.5", threads=3)
     assert env["ELASTIC_CONTROL_FD"] == "7"
+    assert env["ELASTIC_ACTIVITY_FD"] == "8"
     assert env["ELASTIC_AGENT_PID"] == "41"
     assert env["ELASTIC_JOB"] == "job7"
     assert env["ELASTIC_TOKEN"] == "secret"

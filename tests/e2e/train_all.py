@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -30,6 +31,7 @@ options.add_argument("--checkpoint-every", type=int)
 options.add_argument("--optimizer", default="adam")
 options.add_argument("--hold", action="append", default=[], metavar="STEP:FILE")
 options.add_argument("--die", action="append", default=[], metavar="PLACE:STEP:RANK:MARKER")
+options.add_argument("--hang", action="append", default=[], metavar="PLACE:STEP:RANK:MARKER")
 options.add_argument("--fail", help="where to raise: import, sync, train_step, update, on_epoch")
 options.add_argument("--fail-at", type=int, default=5)
 options.add_argument("--nonfinite", default="warn")
@@ -53,18 +55,28 @@ def at(place, step):
     for each in args.die:
         where, when, rank, marker = each.split(":")
         if (where, int(when), int(rank)) == (place, step, RANK):
-            die_once(marker)
+            if first_here(marker):
+                os.kill(os.getpid(), signal.SIGKILL)
+    for each in args.hang:
+        where, when, rank, marker = each.split(":")
+        if (where, int(when), int(rank)) == (place, step, RANK) and first_here(marker):
+            hang()
     if args.fail == place and (step >= args.fail_at or place == "sync"):
         raise RuntimeError(f"a bug of the user's in {place}")
 
 
-def die_once(marker):
-    """End like a power cut, the first time that anybody comes here."""
+def first_here(marker):
+    """Whether nobody came here before."""
     try:
         os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
-        return
-    os.kill(os.getpid(), signal.SIGKILL)
+        return False
+    return True
+
+
+def hang():
+    """Be stuck in code of the user's."""
+    threading.Event().wait()
 
 
 at("import", args.fail_at)
