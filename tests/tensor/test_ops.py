@@ -329,6 +329,7 @@ TABLE = dict(
     any=calls(along(np.any), (ZEROS,), (ZEROS, 1), (MASK, 0, True)),
     all=calls(along(np.all), (ZEROS,), (ZEROS, 1), (MASK, 0, True)),
     count_nonzero=calls(np.count_nonzero, (ZEROS,), (ZEROS, 1)),
+    _xor=calls(lambda x, d=None: np.bitwise_xor.reduce(x.astype(np.int64), axis=d).astype(np.uint64), (np.array([[-3, 5], [7, 9]], np.int8),), (np.array([[-3, 5], [7, 9]], np.int8), 0)),
     var=calls(lambda x, d=None, c=1, k=False: x.var(d, ddof=c, keepdims=k), (X,), (X, 1), (CUBE, (0, 2), 0, True)),
     std=calls(lambda x, d=None, c=1, k=False: x.std(d, ddof=c, keepdims=k), (X,), (X, 1), (CUBE, (0, 2), 0, True)),
     norm=calls(p_norm, (X,), (X, 1), (X, 3, 1), (X, 2, 0, True), (X, math.inf, 1), (X, -math.inf, 1), (X, 0)),

@@ -110,7 +110,7 @@ def _extreme(input: Tensor, dim: Any, keepdim: bool, other: Any, names: tuple, r
         raise TypeError(_NO_SUCH_FORM.format(name, type(input).__name__, type(dim).__name__))
     if isinstance(dim, Tensor) or other is not None:
         return getattr(F, names[2])(input, dim if other is None else other)
-    check_not_empty(name, input, dim)
+    check_not_empty(f"{name}()", input, dim)
     if dim is None:
         return getattr(F, names[0])(input)
     return result(*getattr(F, names[1])(input, dim, keepdim))
@@ -132,47 +132,45 @@ def check_not_empty(name: str, input: Tensor, dim: Any) -> None:
     dims = () if dim is None else (dim,) if isinstance(dim, int) else dim
     if not dims:
         raise RuntimeError(
-            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
+            f"{name}: Expected reduction dim to be specified for input.numel() == 0. "
             "Specify the reduction dim with the 'dim' argument."
         )
     for d in dims:
         if -len(shape) <= d < len(shape) and not shape[d]:
-            raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
+            raise IndexError(f"{name}: Expected reduction dim {d} to have non-zero size.")
 
 
 @public(out=like_input)
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """The largest elements over `dim`; equal ones share the gradient."""
-    check_not_empty("amax", input, dim)
+    check_not_empty("amax()", input, dim)
     return F.amax(input, dim, keepdim)
 
 
 @public(out=like_input)
 def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """The smallest elements over `dim`; equal ones share the gradient."""
-    check_not_empty("amin", input, dim)
+    check_not_empty("amin()", input, dim)
     return F.amin(input, dim, keepdim)
 
 
 @public(out=True)
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The indices of the largest elements along `dim`, or of the flattened input."""
-    _check_not_empty("argmax", input, dim)
+    _check_not_empty("argmax()", input, dim)
     return F.argmax(input, dim, keepdim)
 
 
 @public(out=True)
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The indices of the smallest elements along `dim`, or of the flattened input."""
-    _check_not_empty("argmin", input, dim)
+    _check_not_empty("argmin()", input, dim)
     return F.argmin(input, dim, keepdim)
 
 
 def _check_not_empty(name: str, input: Tensor, dim: int | None) -> None:
     if dim is None and not input._array.size:
-        raise IndexError(
-            f"{name}(): Expected reduction dim to be specified for input.numel() == 0."
-        )
+        raise IndexError(f"{name}: Expected reduction dim to be specified for input.numel() == 0.")
     check_not_empty(name, input, dim)
 
 
@@ -201,6 +199,28 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
         raise IndexError(f"aminmax: Expected reduction dim {dim} to have non-zero size.")
     kept = keepdim and dim is not None
     return return_types.aminmax(F.amin(input, dim, kept), F.amax(input, dim, kept))
+
+
+def _of_result(inputs: Any, result: Tensor, out: Tensor) -> None:
+    """Raises: RuntimeError when `out` has another dtype than the result."""
+    if result.dtype is not out.dtype:
+        raise RuntimeError(
+            f"Expected result to be of dtype {result.dtype.name}, but got {out.dtype.title}"
+        )
+
+
+@public(out=_of_result)
+def hash_tensor(input: Tensor, dim: Any = (), *, keepdim: bool = False, mode: int = 0) -> Tensor:
+    """The exclusive or, over `dim`, of the bits of all elements in 64 bits: uint64.
+
+    Raises: RuntimeError for a `mode` other than 0, NotImplementedError for complex numbers.
+    """
+    if mode != 0:
+        raise RuntimeError(f"Unknown hash_tensor mode: {mode}")
+    check_not_empty("hash_tensor", input, dim)
+    if input.dtype.is_complex:
+        raise NotImplementedError(f"\"xor_sum_cpu\" not implemented for '{input.dtype.title}'")
+    return F._xor(input, dim, keepdim)
 
 
 # Moments and norms

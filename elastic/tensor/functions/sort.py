@@ -80,7 +80,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
 def _check_dim_not_empty(name: str, input: Tensor, dim: int) -> None:
     shape = input._array.shape
     if 0 in shape:
-        check_not_empty(name, input, dim % len(shape))
+        check_not_empty(f"{name}()", input, dim % len(shape))
 
 
 # Quantiles

@@ -6,6 +6,7 @@ from functools import partial
 from math import prod as product
 from typing import Any
 
+from elastic.tensor import dtypes
 from elastic.tensor._dispatch import op
 from elastic.tensor._errors import dimension_error
 from elastic.tensor._registry import arrays
@@ -164,6 +165,16 @@ def _truth(how: str) -> Any:
 op("any", _truth("any"))
 op("all", _truth("all"))
 op("count_nonzero", lambda xp, x, dim=None: xp.asarray(_nonzero(x).sum(axes(dim, x.ndim))))
+
+
+def _xor(xp: Any, x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
+    """The bits of all elements as float64, integers as int64, folded by exclusive or."""
+    wide = x.astype(xp.float64 if dtypes.rank(dtypes.FROM_NUMPY[x.dtype]) > 1 else xp.int64)
+    bits = wide.view(xp.uint64)
+    return xp.bitwise_xor.reduce(bits, axes(dim, x.ndim), keepdims=keepdim)
+
+
+op("_xor", _xor)
 
 # Moments and norms
 
