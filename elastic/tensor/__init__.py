@@ -138,7 +138,7 @@ _bind.settle(globals())
 # Built on this module or rarely needed, so loaded when first asked for
 _MODULES = (
     *("amp", "cpu", "distributions", "fft", "func", "nn", "optim", "safetensors", "serialization"),
-    *("backends", "signal", "special", "utils", "version"),
+    *("backends", "signal", "special", "testing", "utils", "version"),
 )
 _LATER = {name: name for name in _MODULES}
 _LATER |= {"load": "serialization", "save": "serialization", "to_dlpack": "utils.dlpack"}

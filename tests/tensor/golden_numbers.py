@@ -308,6 +308,23 @@ torch.zeros(17).log_normal_(.5,.2)[:3]
 """
 
 FACTS = r"""
+c = torch.testing.assert_close; o = torch.ones; c(o(2), o(2) + 1e-7), c([o(1), 2, None], [o(1), 2, None]), c({"a": o(1)}, {"a": o(1)}), c(o(2), o(2).double(), check_dtype=False), c(o(2), o(2) * 1.01, rtol=0.1, atol=0.0), c(o(1) * nan, o(1) * nan, equal_nan=True), c(np.ones(2), np.ones(2))
+torch.testing.assert_close(torch.ones(2, 3), torch.ones(2, 3) + torch.eye(2, 3) * 0.1)
+torch.testing.assert_close(torch.ones(2), torch.ones(3))
+torch.testing.assert_close(torch.ones(2), torch.ones(2).double())
+torch.testing.assert_close(torch.ones(2, 2), torch.ones(2, 2).t(), check_stride=True)
+torch.testing.assert_close(torch.tensor([1, 2]), torch.tensor([1, 3]))
+torch.testing.assert_close(torch.tensor(1.0), torch.tensor(2.0))
+torch.testing.assert_close(1.0, 2.0)
+torch.testing.assert_close({"a": [torch.ones(1)]}, {"a": [torch.ones(1) * 3]})
+torch.testing.assert_close({"a": 1}, {"b": 1})
+torch.testing.assert_close([1], [1, 2])
+torch.testing.assert_close(True, False)
+torch.testing.assert_close(torch.ones(1) * nan, torch.ones(1) * nan)
+torch.testing.assert_close(torch.ones(2), torch.ones(2) * 2, msg="told")
+torch.testing.assert_close(torch.ones(2), torch.ones(2) * 2, msg=lambda text: text[:20])
+torch.testing.assert_close(torch.ones(2), torch.ones(2), rtol=1.0)
+torch.testing.assert_close("a", "b")
 x = torch.ones(2, 3, requires_grad=True); [y.grad_fn.name() for y in (x.sum(), x.sum(1), x.mean(), x.mean((0, 1)), x.prod(0), x.max(), x.max(0)[0], x.min(), x.amax(1), 1 - x, x - 1, torch.rsub(x, 1), 2 / x, x / 2, x**2, 2**x, x**x, x.clamp(0, 1), x.clamp(max=torch.ones(3)), x.squeeze(), x.squeeze(0), x.squeeze((0, 1)), x @ x.t(), x @ torch.ones(3), x[None] @ x.t(), x % 2, x % x, torch.lerp(x, x, 0.5), torch.lerp(x, x, x), x.log1p(), torch.outer(x[0], x[0]))]
 x = torch.ones(2, 3, requires_grad=True); f = torch.nn.functional; [y.grad_fn.name() for y in (f.linear(x, x), f.linear(x, x, x[0, :2]), f.linear(x[None], x), f.linear(x[None], x, x[0, :2]), f.layer_norm(x, (3,)), f.batch_norm(x, None, None, training=True), f.max_pool2d(x[None], 2), f.avg_pool2d(x[None], 2), f.max_pool1d(x[None], 2))]
 x = torch.tensor([3.0, 7.0, 49.0]); 1 / x, 2 / x, 10 / torch.arange(1, 4), (1 - x).requires_grad
