@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 PEERS  := $(VENV)/.peers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint conformance compatibility bench-cpu bench sizes clean
+.PHONY: help demo test quick lint simulate conformance compatibility bench-cpu bench sizes clean
 
 help:   ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -46,6 +46,9 @@ compatibility: $(PEERS)   ## write docs/compatibility.md anew
 
 bench-cpu: $(PEERS)   ## the same jobs on PyTorch and on ours (installs the extra `peers`)
 	$(BIN)/python benchmarks/cpu.py
+
+simulate: $(STAMP)   ## 5,000 jobs in virtual time under faults drawn from seeds
+	$(BIN)/python -m elastic.testing.simulation --seeds 0:5000
 
 bench: $(STAMP)   ## every table of benchmarks/
 	$(BIN)/python benchmarks/recovery.py

@@ -77,6 +77,8 @@ def _change_while_paused(s: Standing, record: Record, cfg: Settings) -> Record |
     """Below the minimum no step runs, so there is no boundary to wait for (M4)."""
     joins = candidates(s, cfg)
     leaves = tuple(s.mine) if s.leaving else ()
+    if joins and set(record.ids) <= set(leaves):
+        leaves = ()  # whoever has State hands it over first, if there are enough then
     if joins or any(id in record.ids for id in leaves):
         return _change(s, record, joins, leaves, cfg)
     return None

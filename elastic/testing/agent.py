@@ -14,6 +14,7 @@ from elastic.rendezvous.service import RELIST_S, Rendezvous, Site
 from elastic.rendezvous.settings import Settings
 from elastic.rendezvous.standing import invariants
 from elastic.testing.clock import Lane
+from elastic.testing.network import STORE, host_of
 from elastic.testing.payloads import Checkpoint
 from elastic.testing.store import FarStore, Troubles
 from elastic.testing.surroundings import Surroundings
@@ -23,6 +24,8 @@ from elastic.world import Member
 __all__ = ["SimulatedAgent", "SimulatedRendezvous"]
 
 JOB = "simulated"
+PROBE_S = 0.9
+"""After so long without an answer a suspect whose agent is silent too is dead."""
 
 
 class _LaneInbox:
@@ -40,11 +43,19 @@ class SimulatedRendezvous(Rendezvous):
 
     def __init__(self, agent: SimulatedAgent, around: Surroundings):
         self._around, self._agent = around, agent
-        lane = Lane(around.clock, around.rng, (0.0001, 0.003))
+        lane = Lane(around.clock, around.rng, (0.0001, 0.003), lambda: agent.asleep_until)
+        shape, network = around.shape, around.network
         self.far = FarStore(
-            around.memory, around.clock, around.rng, lane.hold, around.shape.troubles
+            around.memory,
+            around.clock,
+            around.rng,
+            lane.hold,
+            shape.troubles,
+            lambda: max(network.dark_until(host, STORE) for host in (agent.host, STORE)),
+            lambda: network.dark_until(STORE, agent.host),
         )
-        shape = around.shape
+        rate = shape.clock_rates[len(around.agents) % len(shape.clock_rates)]
+        self._rate, self._began_at = rate, 1000.0 * rate  # each has another time of day
         super().__init__(
             self.far,
             Site(JOB, agent.address, shape.lease_ttl_s, "token"),
@@ -52,7 +63,7 @@ class SimulatedRendezvous(Rendezvous):
             agent.deliver,
             agent.judge,
         )
-        self._clock = lambda: around.clock.now
+        self._clock = lambda: self._began_at + rate * around.clock.now
         self._inbox = _LaneInbox(lane, self._take)  # type: ignore[assignment]
 
     def begin(self) -> None:
@@ -86,14 +97,14 @@ class SimulatedRendezvous(Rendezvous):
         return commands
 
     def _ask(self, command: do.Probe) -> None:
-        self._around.after((0.001, 0.05), lambda: self.post(self._probe(command)))
+        self._around.after((0.001, 0.05), lambda: self._agent.look_at(command))
 
     def _wake(self, command: do.WakeAt) -> None:
         self._do_wake(command)
-        self._around.clock.at(command.t, self._ring)
+        self._around.clock.at((command.t - self._began_at) / self._rate, self._ring)
 
     def _ring(self) -> None:
-        if self._wake_at is not None and self._around.clock.now >= self._wake_at:
+        if self._wake_at is not None and self._clock() >= self._wake_at - 1e-9:
             self._wake_at = None
             self.post(ev.Tick())
 
@@ -116,7 +127,7 @@ class Seat:
 
     def say(self, message: Any) -> None:
         """Tell the worker."""
-        self.down.send(lambda: self.worker.hear(message))
+        self.down.send(lambda: self.worker.awake(lambda: self.worker.hear(message)))
 
 
 class SimulatedAgent:
@@ -124,7 +135,9 @@ class SimulatedAgent:
 
     def __init__(self, address: str, workers: int, disk: list[Checkpoint], around: Surroundings):
         self.address, self.disk, self.around = address, disk, around
+        self.host = host_of(address)
         self.alive = True
+        self.asleep_until = 0.0
         self.leaving = ""
         self.over = False
         self.seats: list[Seat] = []
@@ -133,7 +146,10 @@ class SimulatedAgent:
         self.rendezvous = SimulatedRendezvous(self, around)
 
     def start(self) -> None:
-        """Read the store and start the workers."""
+        """Read the store, as soon as it answers, and start the workers."""
+        if self.rendezvous.far.is_dark():
+            self.around.clock.after(0.5, self.start)
+            return
         self.around.say(self.address, "starts")
         self.rendezvous.begin()
         for _ in range(self._wanted):
@@ -145,14 +161,15 @@ class SimulatedAgent:
         around, pipe = self.around, self.around.shape.message_s
         self._born += 1
         worker = SimulatedWorker(f"{self.address}:{self._born}", around, self.disk)
-        up, down = (Lane(around.clock, around.rng, pipe) for _ in "ud")
+        up = Lane(around.clock, around.rng, pipe, lambda: self.asleep_until)
+        down = Lane(around.clock, around.rng, pipe)
         seat = Seat(worker, up, down)
         worker.tell = lambda message: up.send(lambda: self._hear(seat, message))
-        worker.exited = lambda reason: up.send(lambda: self._saw_exit(seat, reason, False))
+        worker.exited = lambda why, again: up.send(lambda: self._saw_exit(seat, why, again))
         self.seats.append(seat)
         around.judge.workers.append(worker)
         around.network.processes[worker.address] = worker
-        around.after(around.shape.start_s, worker.start)
+        around.after(around.shape.start_s, lambda: worker.awake(worker.start))
 
     # -- what workers say ----------------------------------------------------------------------
 
@@ -224,15 +241,32 @@ class SimulatedAgent:
                 seat.inside = seat.member in record.ids
                 seat.say(group)
 
+    def look_at(self, probe: do.Probe) -> None:
+        """Judge a suspect; who does not answer is asked again for a while (M6)."""
+        target = self._find(probe.member.id)
+        if target is None or not self._is_silent(*target):
+            self.post(self.judge(probe))
+        else:
+            self.around.clock.after(PROBE_S, lambda: self.post(self.judge(probe)))
+
     def judge(self, probe: do.Probe) -> ev.Verdict:
-        """Answer truthfully whether a member lives."""
-        alive = any(
-            seat.member == probe.member.id and seat.worker.alive and agent.alive
-            for agent in self.around.agents
-            for seat in agent.seats
-        )
-        reason = "it lives" if alive else "it is dead"
-        return ev.Verdict(probe.generation, probe.member.id, probe.by, not alive, reason)
+        """Answer truthfully whether a member lives, as far as it can be seen from here."""
+        target = self._find(probe.member.id)
+        silent = target is not None and self._is_silent(*target)
+        reason = "it is dead" if target is None else "it is silent" if silent else "it lives"
+        dead = target is None or silent
+        return ev.Verdict(probe.generation, probe.member.id, probe.by, dead, reason)
+
+    def _find(self, id: str) -> tuple[SimulatedAgent, Seat] | None:
+        for agent in self.around.agents:
+            for seat in agent.seats:
+                if seat.member == id and seat.worker.alive and agent.alive:
+                    return agent, seat
+        return None
+
+    def _is_silent(self, agent: SimulatedAgent, seat: Seat) -> bool:
+        stopped = agent.asleep_until > self.around.clock.now and seat.worker.asleep is not None
+        return stopped or self.around.network.is_dark(self.host, agent.host)
 
     # -- life and death ------------------------------------------------------------------------
 
@@ -259,6 +293,11 @@ class SimulatedAgent:
             self.around.say(self.address, "is gone")
             self.alive = False
             self.rendezvous.close()
+
+    def sleep(self, seconds: float) -> None:
+        """Be stopped for so long, as SIGSTOP does; the leases are not renewed."""
+        self.asleep_until = max(self.asleep_until, self.around.clock.now + seconds)
+        self.rendezvous.far.starve(self.asleep_until)
 
     def crash(self) -> None:
         """End the agent and, by their parent-death signal, its workers."""

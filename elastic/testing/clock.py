@@ -56,8 +56,16 @@ class ManualClock:
 class Lane:
     """First in, first out, each after a delay of chance: a connection, a pipe, a watch."""
 
-    def __init__(self, clock: ManualClock, rng: Random, delays_s: tuple[float, float]):
-        self._clock, self._rng, self._delays_s = clock, rng, delays_s
+    def __init__(
+        self,
+        clock: ManualClock,
+        rng: Random,
+        delays_s: tuple[float, float],
+        shut_until: Callable[[], float] = lambda: 0.0,
+    ):
+        self._clock, self._rng, self.delays_s = clock, rng, delays_s
+        self._shut_until = shut_until
+        """What arrives before this time waits for it: nobody listens, or nothing gets through."""
         self.last = 0.0
         """When the last of what was sent arrives."""
         self.cut_at = float("inf")
@@ -65,7 +73,7 @@ class Lane:
 
     def send(self, act: Act) -> None:
         """Run `act` when it arrives."""
-        self.last = max(self.last, self._clock.now + self._rng.uniform(*self._delays_s))
+        self.last = max(self.last, self._clock.now + self._rng.uniform(*self.delays_s))
         self._clock.at(self.last, lambda: self._arrive(act))
 
     def hold(self, seconds: float) -> None:
@@ -77,5 +85,11 @@ class Lane:
         self.cut_at = self._rng.uniform(self._clock.now, max(self._clock.now, self.last))
 
     def _arrive(self, act: Act) -> None:
-        if self._clock.now <= self.cut_at:
+        shut_until = self._shut_until()
+        if self._clock.now > self.cut_at:
+            return
+        if self._clock.now < shut_until:
+            self.last = max(self.last, shut_until)
+            self._clock.at(shut_until, lambda: self._arrive(act))
+        else:
             act()

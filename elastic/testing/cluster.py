@@ -13,7 +13,7 @@ from random import Random
 from elastic.rendezvous.record import RUNNING, Keys
 from elastic.testing.agent import JOB, SimulatedAgent
 from elastic.testing.faults import Fault
-from elastic.testing.judge import Judge, Unjust
+from elastic.testing.judge import SETTLED_S, Judge, Unjust
 from elastic.testing.payloads import Checkpoint
 from elastic.testing.scenario import Scenario
 from elastic.testing.surroundings import Surroundings
@@ -35,7 +35,7 @@ class Simulation:
     def __init__(self, scenario: Scenario):
         self.scenario = scenario
         self.around = Surroundings(scenario.job, scenario.shape, Random(scenario.seed))
-        self.around.judge = Judge(self.around, Keys(JOB).record)
+        self.around.judge = Judge(self.around, Keys(JOB))
         self._disks: dict[str, list[Checkpoint]] = {}
         self._starts: Counter[str] = Counter()
 
@@ -57,8 +57,9 @@ class Simulation:
             self.around.after((0, 0.5), self.add_agent)
         for fault in self.scenario.faults:
             clock.at(fault.t, lambda fault=fault: self._strike(fault))  # type: ignore[misc]
-        last = max((fault.t for fault in self.scenario.faults), default=0.0)
+        last = max((fault.t + fault.seconds for fault in self.scenario.faults), default=0.0)
         clock.at(last + 1.0, self._ensure_enough)
+        clock.at(last + SETTLED_S, self.around.judge.settled)
         while not self._is_over(last + 1.0) and clock.next(last + PATIENCE_S):
             pass
         if not self._is_over(last):
@@ -67,6 +68,8 @@ class Simulation:
 
     def _strike(self, fault: Fault) -> None:
         self.around.say("fault", fault.kind)
+        record = self.around.judge.record
+        self.around.judge.struck += record is None or record.status == RUNNING
         fault.strike(self)
 
     def _is_over(self, not_before: float) -> bool:

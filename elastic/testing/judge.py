@@ -6,14 +6,17 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from elastic.audit import Verifier
-from elastic.rendezvous.record import RUNNING, Record
+from elastic.rendezvous.record import RUNNING, Keys, Record
 from elastic.rendezvous.store import Changed, Relisted
 from elastic.testing.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from elastic.testing.worker import SimulatedWorker
 
-__all__ = ["Judge", "Unjust"]
+__all__ = ["SETTLED_S", "Judge", "Unjust"]
+
+SETTLED_S = 30.0
+"""So long after the last fault every live worker must have its place."""
 
 
 class Unjust(AssertionError):
@@ -23,8 +26,8 @@ class Unjust(AssertionError):
 class Judge:
     """Sees every record, leaf, applied step and audit line."""
 
-    def __init__(self, around: Surroundings, record_key: str):
-        self.around = around
+    def __init__(self, around: Surroundings, keys: Keys):
+        self.around, self._members = around, keys.members
         self.record: Record | None = None
         self.workers: list[SimulatedWorker] = []
         self._steps: dict[tuple[str, int], str] = {}
@@ -34,8 +37,9 @@ class Judge:
         self.lines: dict[str, list[str]] = {}
         self._samples: dict[int, Any] = {}
         self._admitted: set[str] = set()
-        self.recomputed = self.readmitted = self.aborted = 0
-        around.memory.watch(record_key, False, 1, self._on_record)
+        self._applied: set[tuple[str, str, int]] = set()
+        self.recomputed = self.readmitted = self.aborted = self.struck = 0
+        around.memory.watch(keys.record, False, 1, self._on_record)
 
     def _on_record(self, news: Changed | Relisted) -> None:
         """One generation at a time, it only grows, and no id is used again."""
@@ -50,6 +54,9 @@ class Judge:
         if joined & self._admitted:
             raise Unjust(f"admitted a second time: {sorted(joined & self._admitted)}")
         self._admitted |= joined
+        if before and before.ids and record.planned and not set(record.ids) & set(before.ids):
+            if record.ids:
+                raise Unjust(f"whoever had State left as others joined: {record}")
         self.record = record
         ids = " ".join(record.ids)
         self.around.say("record", f"{record.generation} {record.status} [{ids}] {record.cause}")
@@ -61,16 +68,20 @@ class Judge:
         holder, id = self._holders.get(key, (None, ""))
         if holder is not None:
             self.recomputed += 1
-            if holder.alive and holder.id == id and self._is_member(id):
+            if holder.alive and holder.id == id and self._are_members(id, worker.id):
                 raise Unjust(f"{worker.address} computed again what {holder.address} holds: {key}")
         self._holders[key] = (worker, worker.id)
 
     def applied(self, worker: SimulatedWorker, step: int, lineage: str) -> None:
-        """One result for a step, whoever applied it and how often; nobody is two steps ahead."""
+        """One result for a step, whoever applied it; nobody applies it twice or two ahead."""
         self.around.say(worker.address, f"applied step {step}: {worker.state}")
+        once = (worker.address, worker.id, step)
+        if once in self._applied:
+            raise Unjust(f"{worker.address} applied step {step} a second time")
+        self._applied.add(once)
         self._check_equal(self._steps, (worker.training.lineage, step), worker.state)
         self._check_equal(self._states, lineage, worker.state)
-        for other in self._level():
+        for other in self._level() if self._are_members(worker.id) else ():
             if abs(other.training.applied - step) > 1 and other is not worker:
                 raise Unjust(
                     f"{worker.address} applied step {step}, {other.address} stands at "
@@ -104,6 +115,20 @@ class Judge:
         if result["digest"] != worker.state:
             raise Unjust(f"{worker.address} ends with {worker.state}, the record says {result}")
 
+    def settled(self) -> None:
+        """Every live worker is in the group, or waits where the group can see it."""
+        if self.record is None or self.record.status != RUNNING:
+            return
+        prefix = self._members
+        seen = {
+            item.key.removeprefix(prefix) for item in self.around.memory.range(prefix, True).items
+        }
+        lost = [
+            w.address for w in self.workers if w.alive and w.id not in {*seen, *self.record.ids}
+        ]
+        if lost:
+            raise Unjust(f"neither in the group nor waiting, {SETTLED_S:g} s after all: {lost}")
+
     def over(self) -> None:
         """The job is done, as it would have been had nothing happened."""
         record, job = self.record, self.around.job
@@ -117,10 +142,12 @@ class Judge:
 
     def _level(self) -> list[SimulatedWorker]:
         workers = [w for w in self.workers if w.alive and w.training.lineage]
-        return [w for w in workers if self._is_member(w.id)]
+        return [w for w in workers if self._are_members(w.id)]
 
-    def _is_member(self, id: str) -> bool:
-        return self.record is not None and self.record.status == RUNNING and id in self.record.ids
+    def _are_members(self, *ids: str) -> bool:
+        """Whoever was fenced goes on until it hears of it: it can only waste its own time."""
+        record = self.record
+        return record is not None and record.status == RUNNING and set(ids) <= set(record.ids)
 
     def _check_equal(self, known: dict[Any, Any], key: Any, value: Any) -> None:
         if known.setdefault(key, value) != value:

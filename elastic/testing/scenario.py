@@ -44,13 +44,14 @@ def _draw_shape(rng: Random) -> Shape:
         leaf_s=rng.choice(((0.01, 0.06), (0.001, 0.2))),
         message_s=rng.choice(((0.0005, 0.01), (0.001, 0.1))),
         troubles=Troubles(repeats=rng.choice((0.0, 0.2)), silences=rng.choice((0.0, 0.0, 0.1))),
+        clock_rates=rng.choice(((1.0,), (1.0, 0.8, 1.25))),
     )
 
 
 def _draw_job(rng: Random, seed: int) -> ToyJob:
     return ToyJob(
         seed,
-        steps=rng.randint(4, 12),
+        steps=rng.choice((rng.randint(4, 12), rng.randint(4, 12), rng.randint(12, 40))),
         leaves=rng.choice((1, 4, 6, 8)),
         hooks=rng.random() < 0.5,
         checkpoint_every=rng.choice((0, 0, 1, 3)),

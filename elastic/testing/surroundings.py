@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from elastic.rendezvous.memory_store import MemoryStore
 from elastic.testing.clock import ManualClock
-from elastic.testing.network import Network
+from elastic.testing.network import Network, host_of
 from elastic.testing.store import Troubles
 from elastic.testing.toy import ToyJob
 from elastic.training.core import Job
@@ -35,6 +35,8 @@ class Shape:
     """How long a worker takes until it is ready."""
     lease_ttl_s: float = 3.0
     troubles: Troubles = field(default_factory=Troubles)
+    clock_rates: tuple[float, ...] = (1.0,)
+    """How fast the agents' clocks run, taken in turn; each is set to another time of day."""
 
 
 @dataclass
@@ -71,4 +73,4 @@ class Surroundings:
 
     def host_of(self, address: str) -> str:
         """Return the host of an address."""
-        return address.partition(".")[0]
+        return host_of(address)

@@ -31,8 +31,8 @@ class SimulatedWorker:
     disk: list[Checkpoint]
     tell: Callable[[Any], None] = print
     """Say something to the agent."""
-    exited: Callable[[str], None] = print
-    """Let the agent see that this process has ended well."""
+    exited: Callable[[str, bool], None] = print
+    """Let the agent see that this process has ended, and whether it must be started again."""
     alive: bool = True
     id: str = ""
     told: control.Group | None = None
@@ -52,6 +52,8 @@ class SimulatedWorker:
     rounds: int = 0
     gathered: Callable[[dict[str, Any]], None] | None = None
     payloads: dict[tuple[int, str, mailbox.Key], Any] = field(default_factory=dict)
+    asleep: list[Callable[[], None]] | None = None
+    """While the process is stopped: what it will do when it runs again."""
 
     def __post_init__(self) -> None:
         self.host = self.around.host_of(self.address)
@@ -101,6 +103,28 @@ class SimulatedWorker:
         id = self._peer(address)
         if id is not None:
             self._post(mailbox.Left(id))
+
+    def awake(self, act: Callable[[], None]) -> None:
+        """Do this now, or when the process runs again."""
+        if self.asleep is None:
+            act()
+        else:
+            self.asleep.append(act)
+
+    def sleep(self, seconds: float) -> None:
+        """Be stopped for so long, as SIGSTOP does: what comes in the meantime waits."""
+        if self.asleep is None:
+            self.asleep = []
+            self.around.clock.after(seconds, self._wake)
+
+    def _wake(self) -> None:
+        waiting, self.asleep = self.asleep, None
+        for act in waiting or ():
+            if self.alive:
+                act()
+
+    def _after(self, seconds: tuple[float, float], act: Callable[[], None]) -> None:
+        self.around.after(seconds, lambda: self.awake(act))
 
     def die(self) -> None:
         """End at once, as SIGKILL does."""
@@ -202,7 +226,12 @@ class SimulatedWorker:
         self.around.say(self.address, f"exits: {why}")
         self.around.network.goodbye(self)
         self.alive, self.awaiting = False, False
-        self.exited(why)
+        self.exited(why, False)
+
+    def _start_again(self, why: str) -> None:
+        self.around.say(self.address, f"starts again: {why}")
+        self.die()
+        self.exited(why, True)
 
     # -- rounds --------------------------------------------------------------------------------
 
@@ -278,6 +307,9 @@ class SimulatedWorker:
             assert self.offered is not None
             lineage, state = self.offered.lineage, self.offered.state
         elif not lineage and self.id not in plan.state:
+            if self.training.applied:
+                self._start_again("the job begins anew, and this State is of a later step")
+                return
             lineage = digest(state)
         outgoing: dict[str, Any] = {}
         outgoing |= {id: (lineage, state) for id, by in plan.state.items() if by == self.id}
@@ -311,7 +343,7 @@ class SimulatedWorker:
                 line = {"resume": self.training.applied, "lineage": self.training.lineage}
                 self.around.judge.line(self, line)
         self.around.judge.level(self)
-        self.around.after((0.0, 0.002), lambda: self._done(core.Synced()))
+        self._after((0.0, 0.002), lambda: self._done(core.Synced()))
 
     def _is_first_of_its_agent(self) -> bool:
         assert self.told is not None
@@ -329,7 +361,7 @@ class SimulatedWorker:
         if any(_ends(m) or (isinstance(m, control.Group) and not m.planned) for m in self.inbox):
             self._done(core.Interrupted())  # others wait already; what is held is kept
             return
-        self.around.after(self.around.shape.leaf_s, lambda: self._computed(command))
+        self._after(self.around.shape.leaf_s, lambda: self._computed(command))
 
     def _computed(self, command: core.Compute) -> None:
         if not self.alive:
@@ -381,7 +413,7 @@ class SimulatedWorker:
                     self.around.judge.line(self, self.last_line)
                 self._done(core.Applied(self.last_line["lineage"]))
 
-        self.around.after((0.0, 0.005), applied)
+        self._after((0.0, 0.005), applied)
 
     def _apply(self, result: Result) -> None:
         assert self.told is not None
@@ -418,7 +450,7 @@ class SimulatedWorker:
                 self.disk.append(Checkpoint(command.step, generation, lineage, self.state))
                 self._done(core.Saved())
 
-        self.around.after((0.001, 0.02), saved)
+        self._after((0.001, 0.02), saved)
 
     def _do_turn(self, command: core.Turn) -> None:
         generation = self.training.generation

@@ -241,7 +241,7 @@ def _onward(s: Standing, job: Job) -> Moves:
     if s.stopped or s.applied >= job.total_steps:
         return _to(s, Phase.ENDING, End(s.applied))
     if s.agreed.joins or s.agreed.leaves:
-        turn = Turn(s.applied, s.agreed.joins, s.agreed.leaves)
+        turn = Turn(s.applied, s.agreed.joins, _leaves(s))
         return _to(s, Phase.WAITING, turn, Await(), agreed=NOTHING)
     n = job.leaves(s.applied + 1)
     if s.plan is not None:
@@ -250,6 +250,12 @@ def _onward(s: Standing, job: Job) -> Moves:
         mine = tuple(deal(n, len(s.ids))[s.rank])
     s = replace(s, todo=tuple(mine), plan=None, flags=NOTHING)
     return _next_leaf(s)
+
+
+def _leaves(s: Standing) -> tuple[str, ...]:
+    """Who leaves now. If all want to and others come, they first hand over State (S4)."""
+    everybody = set(s.ids) <= set(s.agreed.leaves)
+    return () if everybody and s.agreed.joins else s.agreed.leaves
 
 
 def _next_leaf(s: Standing) -> Moves:
@@ -305,8 +311,8 @@ def _save_is_due(s: Standing, job: Job) -> bool:
         return True
     if job.checkpoint_every and s.applied % job.checkpoint_every == 0:
         return True
-    stay = len(set(s.ids) - set(s.agreed.leaves)) + len(s.agreed.joins)
-    return bool(s.agreed.leaves) and stay < max(1, s.min_workers)
+    stay = len(set(s.ids) - set(_leaves(s))) + len(s.agreed.joins)
+    return bool(_leaves(s)) and stay < max(1, s.min_workers)
 
 
 def _worth_saving(s: Standing, job: Job) -> bool:

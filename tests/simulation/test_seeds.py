@@ -1,7 +1,8 @@
 """Whole jobs in virtual time under faults drawn from seeds: every promise, every invariant.
 
-`Failed` holds the seed, the trace and the stories. A seed that failed is kept in
-`failing_seeds.txt` with a line saying what it had found.
+`Failed` holds the seed, the trace and the stories. The scenario of a seed that failed is kept in
+`kept.jsonl` (`python -m elastic.testing.simulation --keep FILE`) with what it had found: these are
+run first.
 """
 
 from __future__ import annotations
@@ -11,18 +12,19 @@ from pathlib import Path
 import pytest
 
 from elastic.testing import Fault, Scenario, Shape, Simulation, ToyJob, draw_scenario
+from elastic.testing.simulation import kept
 
-KEPT = Path(__file__).with_name("failing_seeds.txt")
-QUICK = range(60)
-MANY = range(60, 560)
-
-
-def kept_seeds() -> list[int]:
-    lines = KEPT.read_text(encoding="utf-8").splitlines()
-    return [int(line.split()[0]) for line in lines if line[0].isdigit()]
+KEPT = kept(Path(__file__).with_name("kept.jsonl"))
+QUICK = range(40)
+MANY = range(40, 540)
 
 
-@pytest.mark.parametrize("seed", [*QUICK, *kept_seeds()])
+@pytest.mark.parametrize("scenario", KEPT.values(), ids=KEPT)
+def test_what_once_failed_holds(scenario):
+    Simulation(scenario).run()
+
+
+@pytest.mark.parametrize("seed", QUICK)
 def test_the_job_ends_as_if_nothing_had_happened(seed):
     Simulation(draw_scenario(seed)).run()
 
@@ -50,8 +52,8 @@ def test_any_number_of_workers_ends_with_the_same_digest(workers):
 
 def test_planned_changes_abort_nothing():
     """PROTOCOL S4: joins and leaves take effect after a step that all members finish."""
-    faults = tuple(Fault(0.8 + 0.3 * i, kind, i) for i, kind in enumerate(["join", "leave"] * 3))
-    judge = run(faults, steps=20).around.judge
+    faults = tuple(Fault(0.8 + 0.5 * i, kind) for i, kind in enumerate(["join", "leave"] * 3))
+    judge = run(faults, steps=40).around.judge
     assert judge.record.generation > 4
     assert (judge.recomputed, judge.aborted) == (0, 0)
 

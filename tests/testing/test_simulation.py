@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -21,7 +22,7 @@ from elastic.testing import (
     simulation,
     worker,
 )
-from elastic.testing.faults import KINDS
+from elastic.testing.faults import KINDS, LASTING
 
 
 def trace(seed: int) -> list[str]:
@@ -49,7 +50,7 @@ def test_the_same_seed_gives_the_same_trace_in_another_process():
 
 def test_a_broken_promise_is_told_with_seed_trace_and_stories(monkeypatch):
     monkeypatch.setattr(worker, "combine", lambda flags: worker.core.Flags(stop=True))
-    with pytest.raises(Failed, match=r"(?s)^seed 9: Unjust.*the job ends with.*record   2 done"):
+    with pytest.raises(Failed, match=r"(?s)^seed 9: Unjust.*the job ends with.*record +\d+ done"):
         trace(9)
 
 
@@ -78,12 +79,14 @@ def test_a_stuck_worker_is_noticed(monkeypatch):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_fault_strikes(kind):
-    run = Simulation(Scenario(3, ToyJob(3), Shape(hosts=3), (Fault(1.2, kind, 1),)))
+    faults = (Fault(1.2, kind, 1, seconds=6.0 if kind in LASTING else 0.0),)
+    job = Scenario(3, ToyJob(3, steps=60), Shape(hosts=3), faults)
+    quiet, run = Simulation(replace(job, faults=())), Simulation(job)
+    quiet.run()
     assert isinstance(run.run(), judge.Judge)
-    lines = run.around.trace
-    i = next(i for i, line in enumerate(lines) if line.endswith(f"fault    {kind}"))
-    told = ("is killed", "crashes", "starts", "leaves", "broke")
-    assert any(word in line for line in lines[i + 1 : i + 12] for word in told)
+    assert run.around.judge.struck == 1
+    lines = [line for line in run.around.trace if " fault " not in line]
+    assert lines != quiet.around.trace
 
 
 def test_main_runs_seeds_and_prints_a_summary(capsys):
@@ -91,10 +94,25 @@ def test_main_runs_seeds_and_prints_a_summary(capsys):
     assert "2 jobs, " in capsys.readouterr().out
 
 
-def test_main_prints_the_first_failure_whole(capsys, monkeypatch):
+def test_main_prints_the_first_failure_whole_and_keeps_all(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(cluster, "PATIENCE_S", 5.0)
     monkeypatch.setattr(worker.SimulatedWorker, "_do_sync", lambda self, command: None)
-    assert simulation.main(["--seeds", "9"]) == 1
+    file = tmp_path / "kept.jsonl"
+    assert simulation.main(["--seeds", "9:11", "--jobs", "1", "--keep", str(file)]) == 1
     out = capsys.readouterr().out
     assert "seed 9: " in out
-    assert "failed: [9]" in out
+    assert "failed: [9, 10]" in out
+    assert list(simulation.kept(file).values()) == [draw_scenario(9), draw_scenario(10)]
+    monkeypatch.undo()
+    assert simulation.main(["--kept", str(file)]) == 0
+
+
+def test_processes_share_the_seeds(capsys):
+    assert simulation.main(["--seeds", "0:12", "--jobs", "2"]) == 0
+    assert "12 jobs, " in capsys.readouterr().out
+
+
+def test_main_says_how_seeds_are_written(capsys):
+    with pytest.raises(SystemExit):
+        simulation.main(["--seeds", "a:b"])
+    assert "first:stop" in capsys.readouterr().err

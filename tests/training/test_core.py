@@ -257,6 +257,12 @@ def test_an_agreed_change_is_a_turn_after_the_step():
     assert (s.agreed, s.candidates) == (Flags(), ())
 
 
+def test_all_that_leave_first_hand_over_to_who_joins():
+    """PROTOCOL S4: else the newcomers would be alone, and begin the job anew."""
+    _, commands = play(reducing(), ev.Reduced(Flags((C,), ("a", "b"))), ev.Applied("M"))
+    assert commands == (do.Turn(4, (C,), ()), do.Await())
+
+
 def test_a_leave_is_asked_for_in_the_step_with_all_that_leave():
     """PROTOCOL S4, P2."""
     s, commands = play(member(), ev.LeaveAsked(("a", "b")))
