@@ -22,6 +22,8 @@ from elastic import control
 from elastic.agent.cli import EXIT_DONE, EXIT_FAILED
 from elastic.agent.embedded_etcd import EmbeddedEtcd
 from elastic.agent.evidence import Evidence
+from elastic.agent.injection import Actions as ChaosActions
+from elastic.agent.injection import Injector
 from elastic.agent.logs import Console, Logs
 from elastic.agent.ping import PingServer, probe
 from elastic.agent.restart import RestartPolicy, Restarts, after_exit, after_success
@@ -89,6 +91,10 @@ class Agent:
         """Stopped workers that count as dead, with the last generation that they were in."""
         actions = Actions(self._at, self._fence, self._readmit)
         self._watchdog = Watchdog(settings.step_timeout_s, actions)
+        may = ChaosActions(
+            self._after, self._send, self._spawn, self._local_ranks, self.evidence.injected
+        )
+        self._injector = Injector(settings, may)
         self._first_sign = 0.0
         self._root_cause = ""
         self._failed = False
@@ -187,6 +193,8 @@ class Agent:
         return None
 
     def _exit_code(self) -> int:
+        if self.settings.chaos:
+            self.console.out(f"elastic-run: {self._injector}")
         verdict = self.evidence.finish(self._over.result if self._over else None)
         if verdict not in ("", "ok"):
             self.console.err(f"elastic-run: the audit fails: {verdict}")
@@ -226,6 +234,9 @@ class Agent:
     def _at(self, t: float, action: Callable[[], None]) -> None:
         self._timers.append((t, action))
 
+    def _after(self, seconds: float, action: Callable[[], None]) -> None:
+        self._at(monotonic() + seconds, action)
+
     def _on_wake(self) -> None:
         with suppress(BlockingIOError):
             self._wake.recv(4096)
@@ -259,6 +270,11 @@ class Agent:
         if self._early is not None:
             self._early.append(worker)
         self.evidence.event("start", **self._who(worker))
+
+    def _local_ranks(self) -> set[int]:
+        """Of all workers that there are or will be."""
+        living = {worker.local_rank for worker in self.supervisor.workers}
+        return living | {rank for rank, _ in self._owed}
 
     def _on_message(self, worker: Worker, message: Any) -> None:
         if worker in self._fenced and not self._is_back(worker, message):
@@ -338,6 +354,12 @@ class Agent:
         if self._is_applied(worker, message):
             self._trained_in = self._group.generation
             self._restarts = after_success(self._restarts, worker.local_rank)
+            self._plan_faults(message.step)
+
+    def _plan_faults(self, step: int) -> None:
+        if self._over is None and not self._signal:
+            ours = {id: worker for worker, id in self._ids.items()}
+            self._injector.committed(step, monotonic(), self._group, ours)
 
     def _is_applied(self, worker: Worker, message: control.Committed) -> bool:
         """Whether it tells of a new step: a line may also open the audit, or be said again."""
@@ -394,6 +416,10 @@ class Agent:
 
     def _on_death(self, worker: Worker) -> None:
         assert worker.exit is not None
+        fault = self._injector.took(worker)
+        if fault:  # it costs no restart, and who was asked to leave is not missed
+            self._owed += [(worker.local_rank, monotonic())] if fault == "kill" else []
+            return
         name = f"worker {worker.log.rank if worker.log.rank is not None else worker.local_rank}"
         if worker.exit.code == control.EXIT_REFUSED:
             self._failed = True

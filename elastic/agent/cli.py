@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from elastic import __version__
-from elastic.agent import checks
+from elastic.agent import chaos, checks
 from elastic.agent.settings import AgentSettings
 from elastic.errors import AuthError, ConfigError, StoreUnavailable
 
@@ -295,8 +295,23 @@ _RECORDS = (
     _Flag("--audit", "audit", checks.writable_file, "FILE", "which samples each step trained on"),
     _Flag("--report", "report", checks.writable_file, "FILE", "steps, digests, recoveries: JSON"),
 )
+_FAULTS = (
+    _Flag(
+        "--chaos",
+        "chaos",
+        chaos.read,
+        chaos.FORM,
+        "for tests: make faults on the workers of this agent, each in this share of the steps; the "
+        "same seed plans the same faults",
+    ),
+)
 # fmt: on
-_FLAGS = {"the job and its store": _STORE, "workers": _WORKERS, "records": _RECORDS}
+_FLAGS = {
+    "the job and its store": _STORE,
+    "workers": _WORKERS,
+    "records": _RECORDS,
+    "faults": _FAULTS,
+}
 
 
 class _Parser(argparse.ArgumentParser):

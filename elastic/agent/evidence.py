@@ -37,6 +37,13 @@ class Evidence:
         """Write an event."""
         self._events.emit(name, **fields)
 
+    def injected(self, fault: dict[str, Any]) -> None:
+        """This agent made a fault (`--chaos`)."""
+        self.event("chaos", **fault)
+        self._report.injected(fault)
+        told = ", ".join(f"{name} {value}" for name, value in fault.items() if name != "fault")
+        self._say(f"chaos: {fault['fault']} ({told})")
+
     def grouped(self, group: Group) -> None:
         """A generation was formed."""
         if group.generation > self._generation:

@@ -40,6 +40,7 @@ class RunReport:
         self._world_sizes: list[int] = []
         self._recoveries: dict[tuple[int, str], Recovery] = {}
         self._audit: str | None = None
+        self._chaos: list[dict[str, Any]] = []
 
     def observe(self, message: Any) -> None:
         """Take what a message of a worker says for the report, if anything."""
@@ -58,6 +59,10 @@ class RunReport:
         """Note the job's result: the worker's, or the record's for who came late."""
         self._result = result
 
+    def injected(self, fault: dict[str, Any]) -> None:
+        """Note a fault that this agent made (`--chaos`)."""
+        self._chaos.append(fault)
+
     def audited(self, verdict: str) -> None:
         """Note what the verifier says of this agent's audit file."""
         self._audit = verdict
@@ -74,6 +79,7 @@ class RunReport:
             "recoveries": [to_json(each) for each in self._recoveries.values()],
             "goodput": goodput(total_s, lost_s),
             "audit": self._audit,
+            "chaos": self._chaos,
         }
 
     def write(self, path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from elastic.agent.chaos import Chaos
+
 __all__ = ["AgentSettings"]
 
 
@@ -43,6 +45,9 @@ class AgentSettings:
     """How long user code may take before it hangs (PROTOCOL S8); None: by what it took so far."""
     fresh: bool = False
     """Start anew although the job is done or has checkpoints."""
+
+    chaos: Chaos | None = None
+    """Faults that the agents make on their own workers."""
 
     log_dir: Path | None = None
     events: Path | None = None

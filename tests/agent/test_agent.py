@@ -14,6 +14,7 @@ import pytest
 from elastic import control
 from elastic.agent import agent as agent_module
 from elastic.agent.agent import Agent
+from elastic.agent.chaos import Chaos
 from elastic.agent.settings import AgentSettings
 from elastic.agent.supervisor import Exit
 from elastic.control import EXIT_REFUSED
@@ -559,3 +560,33 @@ def test_a_stopped_worker_of_an_agent_that_leaves_is_killed(host):
     stop(host, host.all[0])
     assert "stopped" in host.all[0].killed_because
     assert not host.all[1].killed_because
+
+
+# -- chaos ---------------------------------------------------------------------------------------
+
+
+def chaotic(host_of, kind):
+    host = training(host_of(nproc=3, max_restarts=0, chaos=Chaos(1, {kind: 1.0})))
+    host.passes()
+    return host
+
+
+def test_a_worker_that_chaos_killed_costs_no_restart(host_of):
+    host = chaotic(host_of, "kill")
+    (victim,) = [worker for worker in host.all if worker.killed_because]
+    host.dies(victim)
+    survivors = [worker for worker in host.all if worker is not victim]
+    host.group(2, *survivors, lost=("x",))
+    host.trains(survivors[0], 4)
+    host.passes(1.0)
+    assert host.living.count(victim.local_rank) == 1, "started again, though none is allowed"
+    assert not host.agent._failed
+
+
+def test_a_worker_that_chaos_asked_to_leave_is_not_missed(host_of):
+    host = chaotic(host_of, "leave")
+    (victim,) = [worker for worker in host.all if worker.heard(control.LeaveRequest)]
+    host.dies(victim, 0)
+    host.passes(5.0)
+    assert len(host.living) == 2
+    assert not host.agent._failed

@@ -14,6 +14,7 @@ import pytest
 
 from elastic import __version__
 from elastic.agent import cli
+from elastic.agent.chaos import Chaos
 from elastic.agent.cli import main, parse
 from elastic.agent.settings import AgentSettings
 from elastic.control import ENV_TOKEN
@@ -295,3 +296,11 @@ def test_the_module_is_the_command_and_starts_light(folder):
     assert not {"numpy", "grpc", "etcd3", "elastic.training", "elastic.tensor"} & set(modules)
     done = subprocess.run([sys.executable, "-m", "elastic.agent"], capture_output=True, text=True)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_chaos_is_a_seed_with_rates():
+    assert parse(["--standalone", "--chaos", "7,kill=0.1", "train.py"]).chaos == Chaos(
+        7, {"kill": 0.1}
+    )
+    with pytest.raises(ConfigError, match=r"--chaos expects SEED.*got 'burn', which is no fault"):
+        parse(["--standalone", "--chaos", "7,burn=0.1", "train.py"])

@@ -31,6 +31,7 @@ def report():
     report.grouped(3)
     report.observe(told())
     report.observe(Finished(2, {"steps": 10, "digest": "ab", "state_digest": "cd", "metrics": {}}))
+    report.injected({"seed": 7, "step": 4, "fault": "kill", "rank": 2, "pid": 99})
     report.audited("ok")
     return report
 
@@ -44,6 +45,7 @@ def test_the_whole_story(report):
         "recoveries": [{**dataclasses.asdict(RECOVERY), "lost": ["m2"]}],
         "goodput": pytest.approx(1 - 0.1 / 9),
         "audit": "ok",
+        "chaos": [{"seed": 7, "step": 4, "fault": "kill", "rank": 2, "pid": 99}],
     }
 
 
