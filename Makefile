@@ -27,6 +27,7 @@ demo: $(STAMP)   ## train on four workers, kill one, add one, compare the final 
 test: $(STAMP) lint   ## lint, types, layers and every test
 	$(BIN)/python -m pytest -n auto
 	$(BIN)/python -m pytest --all -m "(etcd or e2e or simulation) and not soak"
+	$(BIN)/python -m pytest --timeout 600 examples
 
 quick: $(STAMP)   ## the quick tier: about a minute, no etcd, no processes
 	$(BIN)/python -m pytest -n auto
