@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -24,14 +25,20 @@ START_TIMEOUT_S = 20.0
 class EtcdServer:
     """One etcd on a loopback port, with its data in `directory`."""
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, settings: dict[str, str] | None = None):
         self._directory = directory
+        self._settings = settings or {}
         self._port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.endpoint = f"127.0.0.1:{self._port}"
 
     def start(self) -> None:
         """Start it, again on the same data after `kill`, and wait until it serves."""
+        self.launch()
+        self.wait_until_healthy()
+
+    def launch(self) -> None:
+        """Start it without waiting."""
         with open(self._directory / "log", "ab") as log:
             self._process = subprocess.Popen(
                 [find_etcd()],
@@ -41,7 +48,6 @@ class EtcdServer:
                 stdout=log,
                 stderr=log,
             )
-        self._wait_until_healthy()
 
     def pause(self) -> None:
         """Freeze it: it accepts connections (the kernel does) and says nothing."""
@@ -71,22 +77,54 @@ class EtcdServer:
 
     def compact(self, revision: int) -> None:
         """Let it forget the changes up to and including `revision`."""
-        compact = method("KV", "Compact")
+        self.call("KV", "Compact", revision=revision, physical=True)
+
+    def call(self, service: str, name: str, **fields: Any) -> Any:
+        """Return the answer of one call of etcd's own API."""
+        rpc = method(service, name)
         with grpc.insecure_channel(self.endpoint) as channel:
             call = channel.unary_unary(
-                compact.path, compact.request.SerializeToString, compact.response.FromString
+                rpc.path, rpc.request.SerializeToString, rpc.response.FromString
             )
-            call(compact.request(revision=revision, physical=True), timeout=5.0)
+            return call(rpc.request(**fields), timeout=5.0)
+
+    def fill(self) -> None:
+        """Write until it has no space left: it then refuses every write (alarm NOSPACE)."""
+        with suppress(grpc.RpcError):
+            for place in range(1000):
+                self.call("KV", "Put", key=b"/ballast/%d" % place, value=bytes(200_000))
+        answer = self.call("Maintenance", "Alarm")
+        assert answer.alarms, "it raises an alarm"
+
+    def make_room(self) -> None:
+        """Do what its manual says against the alarm."""
+        answer = self.call("KV", "DeleteRange", key=b"/ballast/", range_end=b"/ballast0")
+        self.compact(answer.header.revision)
+        self.call("Maintenance", "Defragment")
+        for alarm in self.call("Maintenance", "Alarm").alarms:
+            fields = {"memberID": alarm.memberID, "alarm": alarm.alarm}
+            self.call("Maintenance", "Alarm", action=2, **fields)
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether the other members of its cluster follow it."""
+        status = self.call("Maintenance", "Status")
+        return status.leader == status.header.member_id
 
     def _environment(self) -> dict[str, str]:
         # Without fsync etcd keeps acknowledged writes in its own memory, and `kill` loses them.
-        return etcd_environment(self._directory, self._port) | {"ETCD_UNSAFE_NO_FSYNC": "false"}
+        ours = {"UNSAFE_NO_FSYNC": "false"} | self._settings
+        named = {f"ETCD_{name}": value for name, value in ours.items()}
+        environment = etcd_environment(self._directory, self._port) | named
+        environment.pop("ELASTIC_TEST", None)  # it is the test's, not left behind by a job
+        return environment
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None, "this etcd is not running"
         self._process.send_signal(number)
 
-    def _wait_until_healthy(self) -> None:
+    def wait_until_healthy(self) -> None:
+        """Return when it serves."""
         end = time.monotonic() + START_TIMEOUT_S
         while not self._is_healthy():
             log = self._directory / "log"
@@ -104,10 +142,35 @@ class EtcdServer:
 
 
 @contextmanager
-def etcd_server() -> Iterator[EtcdServer]:
+def etcd_cluster(size: int = 3) -> Iterator[list[EtcdServer]]:
+    """Yield the members of a running cluster on loopback; they are gone afterwards."""
+    directory = Path(tempfile.mkdtemp(prefix="elastic-test-etcd-"))
+    peers = {f"m{i}": f"http://127.0.0.1:{_free_port()}" for i in range(size)}
+    servers = []
+    for name, url in peers.items():
+        (directory / name).mkdir()
+        urls = {"LISTEN_PEER_URLS": url, "INITIAL_ADVERTISE_PEER_URLS": url}
+        cluster = ",".join(f"{n}={u}" for n, u in peers.items())
+        beats = {"HEARTBEAT_INTERVAL": "50", "ELECTION_TIMEOUT": "500"}  # ms
+        settings = {"NAME": name, "INITIAL_CLUSTER": cluster, **urls, **beats}
+        servers.append(EtcdServer(directory / name, settings))
+    try:
+        for server in servers:
+            server.launch()
+        for server in servers:
+            server.wait_until_healthy()
+        yield servers
+    finally:
+        for server in servers:
+            server.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def etcd_server(settings: dict[str, str] | None = None) -> Iterator[EtcdServer]:
     """Yield a running etcd with a fresh directory; both are gone afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="elastic-test-etcd-"))
-    server = EtcdServer(directory)
+    server = EtcdServer(directory, settings)
     try:
         server.start()
         yield server

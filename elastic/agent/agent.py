@@ -25,7 +25,7 @@ from elastic.agent.evidence import Evidence
 from elastic.agent.injection import Actions as ChaosActions
 from elastic.agent.injection import Injector
 from elastic.agent.logs import Console, Logs
-from elastic.agent.ping import PingServer, probe
+from elastic.agent.ping import PingServer, greet, probe
 from elastic.agent.restart import RestartPolicy, Restarts, after_exit, after_success
 from elastic.agent.settings import AgentSettings
 from elastic.agent.supervisor import Exit, Supervisor, Worker
@@ -45,6 +45,8 @@ __all__ = ["run"]
 
 _EXIT_S = 0.05
 """A dead worker's connections break before its exit is seen, by so much at most."""
+_IMPATIENT_S, _PATIENT_S = 0.3, 1.0
+"""How long who is probed may be silent: with a sign of its death, and without (M6)."""
 _FAILED_END_S = 10.0
 """How long a worker whose script has failed may take to end: its threads may keep it alive."""
 
@@ -89,7 +91,7 @@ class Agent:
         self._restarts = Restarts()
         self._fenced: dict[Worker, int] = {}
         """Stopped workers that count as dead, with the last generation that they were in."""
-        actions = Actions(self._at, self._fence, self._readmit)
+        actions = Actions(self._at, self._fence, self._readmit, self._missed)
         self._watchdog = Watchdog(settings.step_timeout_s, actions)
         may = ChaosActions(
             self._after, self._send, self._spawn, self._local_ranks, self.evidence.injected
@@ -161,6 +163,7 @@ class Agent:
             Settings(asked.min_workers, asked.max_workers),
             self._deliver,
             self._probe,
+            self._greet,
         )
         deadline = monotonic() + asked.rdzv_timeout_s
         while True:
@@ -490,6 +493,12 @@ class Agent:
         self.evidence.event("readmitted", **self._who(worker))
         self._admit([worker])
 
+    def _missed(self, id: str) -> None:
+        """Somebody waits for a member of another agent: ours we see ourselves."""
+        if id not in self._ids.values():
+            generation = self._group.generation
+            self.rendezvous.post(ev.Suspected(generation, id, "", "it is waited for"))
+
     # -- what the rendezvous says --------------------------------------------------------------
 
     def _members(self, ids: tuple[str, ...]) -> list[Worker]:
@@ -583,5 +592,12 @@ class Agent:
 
     def _probe(self, command: do.Probe) -> ev.Verdict:
         member = command.member
-        verdict = probe(member.address, member.agent, member.id, self.settings.token)
-        return ev.Verdict(command.generation, member.id, command.by, verdict.dead, verdict.reason)
+        timeout_s = _PATIENT_S if command.patient else _IMPATIENT_S
+        token = self.settings.token
+        found = probe(member.address, member.agent, member.id, token, timeout_s)
+        return ev.Verdict(
+            command.generation, member.id, command.by, found.dead, found.reason, found.silent
+        )
+
+    def _greet(self, agent: str) -> str:
+        return greet(agent, self.rendezvous.site.agent, self.settings.token)

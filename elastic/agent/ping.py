@@ -10,6 +10,9 @@ whether he asks or answers in an agent's place.
     agent   {"nonce": N}
     asker   {"nonce": M, "member": id, "proof": HMAC(token, "ask", N, M, id)}
     agent   {"answer": {...}, "proof": HMAC(token, "answer", M, answer)}
+
+A newcomer's agent greets in the same way (PROTOCOL M7): it asks with the address where it listens
+itself ("callback", part of the proof), and the other answers whether it reached that.
 """
 
 from __future__ import annotations
@@ -21,12 +24,13 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from elastic.clock import monotonic
 
-__all__ = ["Answer", "PingServer", "Verdict", "probe"]
+__all__ = ["Answer", "PingServer", "Verdict", "greet", "probe"]
 
 MAX_LINE_BYTES = 4096
 _MAX_WORDS = 500
@@ -47,6 +51,8 @@ class Verdict:
 
     dead: bool
     reason: str
+    silent: bool = False
+    """Nothing was heard of it: it may be dead, or out of our reach."""
 
 
 class _Silence(Exception):
@@ -150,10 +156,12 @@ class PingServer:
         lines.send({"nonce": nonce})
         asked = lines.receive()
         theirs, member = str(asked.get("nonce")), str(asked.get("member"))
-        proof = _proof(self._token, "ask", nonce, theirs, member)
+        callback = str(asked.get("callback") or "")
+        proof = _proof(self._token, "ask", nonce, theirs, member, *([callback] * bool(callback)))
         if not hmac.compare_digest(proof.encode(), str(asked.get("proof")).encode()):
             return  # a stranger learns nothing, not even that
-        answer = {key: _short(value) for key, value in self._answer(member).items()}
+        told = _reaches(callback) if callback else self._answer(member)
+        answer = {key: _short(value) for key, value in told.items()}
         signed = _proof(self._token, "answer", theirs, json.dumps(answer, sort_keys=True))
         lines.send({"answer": answer, "proof": signed})
 
@@ -169,19 +177,54 @@ def probe(
     token: str,
     timeout_s: float = 0.3,
 ) -> Verdict:
-    """Return the verdict on a suspected member, within about three times `timeout_s`.
+    """Return the verdict on a suspected member, within about `timeout_s`, or twice that.
 
     Dead is who refuses the connection, whom its own agent calls dead, or who is silent like its
-    agent.
+    agent. Both are asked at once.
     """
-    if _refuses(worker_address, timeout_s):
-        return Verdict(True, f"{worker_address} refuses the connection")
+    pool = ThreadPoolExecutor(1, "elastic-ask")
+    asked = pool.submit(_ask, agent_address, member_id, token, timeout_s)
+    pool.shutdown(wait=False)
     try:
-        answer = _ask(agent_address, member_id, token, timeout_s)
+        door: socket.socket | None = _connect(worker_address, monotonic() + timeout_s)
+    except ConnectionRefusedError:
+        return Verdict(True, f"{worker_address} refuses the connection")
+    except OSError:  # no route, no time: that proves nothing of the process
+        door = None
+    with door or contextlib.nullcontext():
+        try:
+            return _by_its_agent(asked.result())
+        except (OSError, _Silence) as error:
+            why = f"its agent {agent_address} is silent ({error})"
+        if door is not None and _speaks(door, timeout_s):
+            return Verdict(False, f"{why}, but the worker itself answers at {worker_address}")
+    reason = f"{why}, and so is the worker at {worker_address} for {timeout_s:g} s"
+    return Verdict(True, reason, silent=True)
+
+
+def greet(agent_address: str, callback: str, token: str, timeout_s: float = 1.0) -> str:
+    """Return '' if the agent there and the one that listens at `callback` reach each other.
+
+    Otherwise why not. Within about `timeout_s`.
+    """
+    try:
+        answer = _ask(agent_address, "", token, timeout_s, callback)
     except (OSError, _Silence) as error:
-        why = f"its agent {agent_address} is silent ({error})"
-        return _silent_agent(worker_address, why, timeout_s)
-    return _by_its_agent(answer)
+        return f"{agent_address} cannot be reached ({error})"
+    if answer.get("reached") is True:
+        return ""
+    return f"{agent_address} cannot reach {callback} ({answer.get('reason')})"
+
+
+def _reaches(callback: str) -> Answer:
+    """Return whether an agent speaks there: its nonce is its first word."""
+    deadline = monotonic() + _SERVE_TIMEOUT_S / 2
+    try:
+        with _connect(callback, deadline) as sock:
+            _Lines(sock, deadline).receive()
+    except (OSError, _Silence) as error:
+        return {"reached": False, "reason": str(error)}
+    return {"reached": True}
 
 
 def _by_its_agent(answer: Answer) -> Verdict:
@@ -193,12 +236,6 @@ def _by_its_agent(answer: Answer) -> Verdict:
     return Verdict(not alive, f"its agent says it is {'alive' if alive else 'dead'}{details}")
 
 
-def _silent_agent(worker_address: str, why: str, timeout_s: float) -> Verdict:
-    if _speaks(worker_address, timeout_s):
-        return Verdict(False, f"{why}, but the worker itself answers at {worker_address}")
-    return Verdict(True, f"{why}, and so is the worker at {worker_address} for {timeout_s:g} s")
-
-
 def _connect(address: str, deadline: float) -> socket.socket:
     host, _, port = address.rpartition(":")
     if not port.isdecimal() or int(port) > 65535:
@@ -206,35 +243,24 @@ def _connect(address: str, deadline: float) -> socket.socket:
     return socket.create_connection((host.strip("[]"), int(port)), timeout=_left(deadline))
 
 
-def _refuses(address: str, timeout_s: float) -> bool:
-    try:
-        _connect(address, monotonic() + timeout_s).close()
-    except ConnectionRefusedError:
-        return True
-    except OSError:  # no route, no time: that proves nothing of the process
-        return False
-    return False
-
-
-def _speaks(address: str, timeout_s: float) -> bool:
+def _speaks(sock: socket.socket, timeout_s: float) -> bool:
     """Return whether a gRPC server answers there: its event loop runs without Python's threads."""
-    deadline = monotonic() + timeout_s
     try:
-        with _connect(address, deadline) as sock:
-            sock.sendall(_HTTP2_HELLO)
-            sock.settimeout(_left(deadline))
-            return bool(sock.recv(1))
+        sock.sendall(_HTTP2_HELLO)
+        sock.settimeout(timeout_s)
+        return bool(sock.recv(1))
     except OSError:
         return False
 
 
-def _ask(address: str, member_id: str, token: str, timeout_s: float) -> Answer:
+def _ask(address: str, member_id: str, token: str, timeout_s: float, callback: str = "") -> Answer:
     deadline = monotonic() + timeout_s
     with _connect(address, deadline) as sock:
         lines = _Lines(sock, deadline)
         nonce, theirs = secrets.token_hex(16), str(lines.receive().get("nonce"))
-        proof = _proof(token, "ask", theirs, nonce, member_id)
-        lines.send({"nonce": nonce, "member": member_id, "proof": proof})
+        parts = (theirs, nonce, member_id, *([callback] * bool(callback)))
+        asked = {"nonce": nonce, "member": member_id, "callback": callback}
+        lines.send(asked | {"proof": _proof(token, "ask", *parts)})
         said = lines.receive()
     answer = said.get("answer")
     signed = _proof(token, "answer", nonce, json.dumps(answer, sort_keys=True))

@@ -27,6 +27,10 @@ STOPPED_S = 1.0
 DUMP_S = 0.5
 """How long a worker has to write its stacks before it is killed."""
 LOOK_S = 1.0
+MISSED = 16
+"""So many of those that a worker waits for are asked after at a time."""
+LONGEST_MISSED_S = 16.0
+"""The pauses between two questions about the same wait double, up to this."""
 _UNSEEN_S = 5.0
 """If the agent has not looked for so long, it stood still itself: nobody is judged by that time."""
 _LIBRARIES = [sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")]
@@ -69,6 +73,8 @@ class Actions:
     """Count a stopped worker as dead, for a reason; False: not now."""
     readmit: Callable[[Any], None]
     """A fenced worker goes on: it returns as a newcomer."""
+    missed: Callable[[str], None]
+    """A member is waited for: is it there? A sign of its death there is not."""
 
 
 class Watchdog:
@@ -80,6 +86,8 @@ class Watchdog:
         """Since when a worker has been seen stopped."""
         self._fenced: set[Any] = set()
         self._hung: set[Any] = set()
+        self._asked: dict[Any, tuple[float, float]] = {}
+        """Since when a worker waits, and when it is asked again about those it waits for."""
         self._awake_since = self._looked_at = 0.0
         self._due = 0.0
 
@@ -96,19 +104,21 @@ class Watchdog:
             self._awake_since = now
             self._stopped = dict.fromkeys(self._stopped, now)
         self._looked_at = now
-        self._forget({*self._stopped, *self._fenced, *self._hung} - {*workers})
+        self._forget({*self._stopped, *self._fenced, *self._hung, *self._asked} - {*workers})
         for worker in workers:
             if worker.state == "T":
                 self._stands_still(worker, now)
             else:
                 self._goes_on(worker)
                 self._check_activity(worker, now)
+                self._check_wait(worker, now)
 
     def _forget(self, gone: set[Any]) -> None:
         self._fenced -= gone
         self._hung -= gone
         for worker in gone:
             self._stopped.pop(worker, None)
+            self._asked.pop(worker, None)
 
     def _stands_still(self, worker: Any, now: float) -> None:
         since = self._stopped.setdefault(worker, now)
@@ -135,6 +145,20 @@ class Watchdog:
             self._hung.add(worker)
             worker.signal(signal.SIGQUIT)  # its stacks go to its log: see bootstrap
             self._act.at(now + DUMP_S, lambda: self._kill(worker, activity, took_s))
+
+    def _check_wait(self, worker: Any, now: float) -> None:
+        """Ask after those that are waited for: a host may be gone without a word."""
+        activity = worker.activity
+        if activity is None or not activity.whom:
+            self._asked.pop(worker, None)
+            return
+        since, due = self._asked.get(worker, (0.0, 0.0))
+        if since == activity.since and now < due:
+            return
+        pause_s = 1.0 if since != activity.since else min(LONGEST_MISSED_S, now - since)
+        self._asked[worker] = activity.since, now + pause_s
+        for id in activity.whom.split(", ")[:MISSED]:
+            self._act.missed(id)
 
     def _kill(self, worker: Any, activity: Activity, took_s: float) -> None:
         place = where(worker.log.tail)

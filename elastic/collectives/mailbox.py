@@ -19,7 +19,7 @@ __all__ = ["Mailbox", "Ticket"]
 
 Name = tuple[int, str, Key]
 Afterwards = Callable[[], None]
-LONG_S = 2.0
+LONG_S = 1.0
 """Who waits for longer tells whom it waits for (PROTOCOL S8)."""
 
 

@@ -13,6 +13,7 @@ from elastic.world import Member
 __all__ = [
     "COMMANDS",
     "DropMembers",
+    "Greet",
     "List",
     "Probe",
     "Propose",
@@ -73,6 +74,15 @@ class Probe:
     generation: int
     member: Member
     by: str
+    patient: bool = False
+    """There is no sign of its death but that others wait for it."""
+
+
+@dataclass(frozen=True)
+class Greet:
+    """Find out whether we and these agents reach each other (PROTOCOL M7); answer Greeted."""
+
+    agents: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -131,6 +141,7 @@ COMMANDS = Vocabulary(
         DropMembers,
         Propose,
         Probe,
+        Greet,
         TellGroup,
         TellCandidates,
         TellOver,

@@ -28,6 +28,10 @@ __all__ = ["TABLE", "step"]
 
 WATCHERS = 3
 """So many agents, those of the eldest members, watch the members' keys (M2)."""
+LOOKED_AT = 32
+"""When a member is silent, so many other agents are asked whether they are there."""
+LONGEST_PAUSE_S = 60.0
+"""No back-off grows beyond this."""
 REMEMBERED = 100
 """Of so many members it is remembered that their key was deleted."""
 RESETS = 3
@@ -126,7 +130,7 @@ def _on_suspected(s: Standing, event: ev.Suspected, now: float, cfg: Settings) -
     record = s.record
     if record is None or event.generation != record.generation or event.id not in record.ids:
         return s, ()
-    return _probe(s, event.id, event.by)
+    return _probe(s, event.id, event.by, patient=not event.by)
 
 
 def _on_verdict(s: Standing, event: ev.Verdict, now: float, cfg: Settings) -> Move:
@@ -134,7 +138,8 @@ def _on_verdict(s: Standing, event: ev.Verdict, now: float, cfg: Settings) -> Mo
     if record is None or event.id not in record.ids:
         return s, ()
     if event.dead:  # in whatever generation it was asked: an id is never used again
-        return replace(s, gone=s.gone | {event.id: event.reason}), ()
+        s = replace(s, gone=s.gone | {event.id: event.reason})
+        return _look_around(s, event.id) if event.silent else (s, ())
     if event.generation != record.generation:
         return s, ()
     s = replace(s, suspects=s.suspects - {event.id})
@@ -145,6 +150,36 @@ def _on_verdict(s: Standing, event: ev.Verdict, now: float, cfg: Settings) -> Mo
         return replace(s, reset=pair), ()
     away = max((event.by, event.id), key=lambda id: _place(record.ids, id))
     return replace(s, gone=s.gone | {away: f"could not be kept in touch with: {pair}"}), ()
+
+
+def _look_around(s: Standing, id: str) -> Move:
+    """One is silent: who else is? Only so is it known how many would have to go (M7)."""
+    ids = s.record.ids if s.record else ()
+    s = replace(s, silent=s.silent | {id})
+    agent, seen = s.known[id].agent, {s.agent}
+    commands: Commands = ()
+    for other in ids:
+        theirs = s.known[other].agent if other in s.known else s.agent
+        if theirs not in seen or theirs == agent != s.agent:
+            s, more = _probe(s, other, "") if len(seen) <= LOOKED_AT else (s, ())
+            commands += more
+            seen.add(theirs)
+    return s, commands
+
+
+def _on_greeted(s: Standing, event: ev.Greeted, now: float, cfg: Settings) -> Move:
+    if s.orphaned is not None:  # whoever of a silent group answers is only cut off from the store
+        s = replace(s, sought=not event.reached, orphaned=now if event.reached else s.orphaned)
+    failures = s.greet_failures + 1 if event.failed else 0
+    again = now + min(LONGEST_PAUSE_S, cfg.return_backoff_s * 2 ** (failures - 1))
+    return replace(
+        s,
+        greeting=False,
+        greeted=(s.greeted | set(event.reached)) - set(event.failed),
+        greet_failures=failures,
+        greet_at=again if failures else s.greet_at,
+        unreached=event.reason,
+    ), ()
 
 
 def _on_boundary(s: Standing, event: ev.BoundaryReached, now: float, cfg: Settings) -> Move:
@@ -188,8 +223,8 @@ def _on_keys_written(s: Standing, event: ev.KeysWritten, now: float, cfg: Settin
 
 
 def _on_store_failed(s: Standing, event: ev.StoreFailed, now: float, cfg: Settings) -> Move:
-    unanswered, retry_at = s.unanswered + 1, now + cfg.retry_s
-    return replace(s, busy=False, writing=False, unanswered=unanswered, retry_at=retry_at), ()
+    s = replace(s, unanswered=s.unanswered + 1, unanswered_why=event.reason)
+    return replace(s, busy=False, writing=False, retry_at=now + cfg.retry_s), ()
 
 
 def _on_lease_lost(s: Standing, event: ev.LeaseLost, now: float, cfg: Settings) -> Move:
@@ -215,6 +250,7 @@ def _adopt(s: Standing, record: Record | None, revision: int) -> Standing:
         gone={id: why for id, why in s.gone.items() if id in record.ids},
         exited=frozenset(id for id in s.exited if id in record.ids),
         suspects=frozenset(),
+        silent=s.silent & set(record.ids),
         reset="",
         resets=0 if moved else s.resets + 1,
         boundary=None,
@@ -239,7 +275,7 @@ def _suspect_absent(s: Standing) -> Move:
     return s, commands
 
 
-def _probe(s: Standing, id: str, by: str) -> Move:
+def _probe(s: Standing, id: str, by: str, patient: bool = False) -> Move:
     if id in s.suspects or id in s.gone:
         return s, ()
     assert s.record is not None
@@ -247,7 +283,7 @@ def _probe(s: Standing, id: str, by: str) -> Move:
     s = replace(s, suspects=s.suspects | {id})
     if id not in s.known:
         return replace(s, gone=s.gone | {id: "its key vanished before it was known"}), ()
-    return s, (do.Probe(generation, s.known[id], by),)
+    return s, (do.Probe(generation, s.known[id], by, patient),)
 
 
 # -- what follows from it -----------------------------------------------------------------------
@@ -265,9 +301,36 @@ def _write_keys(s: Standing, now: float, cfg: Settings) -> Move:
     missing = tuple(s.known[id] for id, written in s.mine.items() if not written)
     if not missing or s.writing or s.told_over:
         return s, ()
-    if now < s.retry_at:
-        return s, (do.WakeAt(s.retry_at),)
+    due = max(s.retry_at, _returns_at(s, cfg))
+    if now < due:
+        return s, (do.WakeAt(due),)
+    if strangers := _strangers(s):
+        return _greet(s, strangers, now)
     return replace(s, writing=True), (do.PutMembers(missing),)
+
+
+def _returns_at(s: Standing, cfg: Settings) -> float:
+    """Who is separated from the group again and again returns later each time (M7)."""
+    if phase(s) is not Phase.OUTSIDE or s.separations < 2:
+        return 0.0
+    pause = cfg.return_backoff_s * 2 ** min(s.separations - 2, 10)
+    return s.separated_at + min(LONGEST_PAUSE_S, pause)
+
+
+def _strangers(s: Standing) -> tuple[str, ...]:
+    """Agents of the group with which this one must exchange hellos before it may join (M7)."""
+    if phase(s) is not Phase.OUTSIDE or s.record is None:
+        return ()
+    agents = (s.known[id].agent for id in s.record.ids if id in s.present and id in s.known)
+    return tuple(dict.fromkeys(a for a in agents if a not in s.greeted and a != s.agent))
+
+
+def _greet(s: Standing, agents: tuple[str, ...], now: float) -> Move:
+    if s.greeting:
+        return s, ()
+    if now < s.greet_at:
+        return s, (do.WakeAt(s.greet_at),)
+    return replace(s, greeting=True), (do.Greet(agents),)
 
 
 def _watch(s: Standing, now: float, cfg: Settings) -> Move:
@@ -292,12 +355,17 @@ def _note_orphans(s: Standing, now: float, cfg: Settings) -> Move:
     """A group of which no key is left may be dead, or only cut off from the store (M9)."""
     ids = s.record.ids if s.record else ()
     if phase(s) is not Phase.OUTSIDE or any(id in s.present for id in ids):
-        return replace(s, orphaned=None), ()
+        return replace(s, orphaned=None, sought=False), ()
     if s.orphaned is None:
         s = replace(s, orphaned=now)
     assert s.orphaned is not None
     due = s.orphaned + cfg.orphan_wait_s
-    return s, (do.WakeAt(due),) if now < due else ()
+    if now < due:
+        return s, (do.WakeAt(due),)
+    agents = dict.fromkeys(s.known[id].agent for id in ids if id in s.known)
+    if s.sought or s.greeting or not agents:
+        return replace(s, sought=s.sought or not agents), ()
+    return replace(s, greeting=True), (do.Greet(tuple(agents)),)
 
 
 def _tell(s: Standing, now: float, cfg: Settings) -> Move:
@@ -306,7 +374,7 @@ def _tell(s: Standing, now: float, cfg: Settings) -> Move:
         return _tell_over(s)
     if s.record is None or here not in (Phase.INSIDE, Phase.OUTSIDE, Phase.FORMING):
         return s, ()
-    s, commands = _tell_group(s, s.record, cfg)
+    s, commands = _tell_group(s, s.record, now, cfg)
     if here is Phase.INSIDE and s.watching:
         ready = candidates(s, cfg)
         if ready != s.told_candidates:
@@ -324,7 +392,7 @@ def _tell_over(s: Standing) -> Move:
     return replace(s, told_over=True), (tell, *(drop if drop[0].ids else ()))
 
 
-def _tell_group(s: Standing, record: Record, cfg: Settings) -> Move:
+def _tell_group(s: Standing, record: Record, now: float, cfg: Settings) -> Move:
     if record.generation <= s.told or not s.mine or s.revive:
         return s, ()
     ids = tuple(id for id in record.ids if id in s.mine)
@@ -340,8 +408,15 @@ def _tell_group(s: Standing, record: Record, cfg: Settings) -> Move:
         paused = len(record.ids) < cfg.min_workers
         commands += (do.TellGroup(record, members, ids + left, paused),)
     if outside:
+        s = _separated(s, now)
         commands += (do.DropMembers(outside), do.Readmit(outside))
     return s, commands
+
+
+def _separated(s: Standing, now: float) -> Standing:
+    """The hellos of before mean nothing now; and soon after the last time it counts as a row."""
+    row = s.separations + 1 if now < s.separated_at + 2 * LONGEST_PAUSE_S else 1
+    return replace(s, separations=row, separated_at=now, greeted=frozenset(), greet_at=now)
 
 
 def _ask_for(s: Standing, record: Record) -> Move:
@@ -369,11 +444,24 @@ def _propose(s: Standing, now: float, cfg: Settings) -> Move:
         return s, ()
     assert s.since is not None
     pause = cfg.reset_backoff_s * 2 ** min(s.resets, 6) if want.cause == s.reset else 0.0
+    pause += _patience_s(s, want, cfg)
     due = max(s.since[1] + place * cfg.stagger_s + pause, s.retry_at)
     if now < due:
         return s, (do.WakeAt(due),)
     drops = tuple(dict.fromkeys((*want.lost, *want.left)))
     return replace(s, busy=True), (do.Propose(want, s.revision, own, drops),)
+
+
+def _patience_s(s: Standing, want: Record, cfg: Settings) -> float:
+    """Silence is an edge between two, and either may go: first proposes who removes fewer (M7)."""
+    if not want.lost or not s.silent.issuperset(want.lost) or phase(s) is not Phase.INSIDE:
+        return 0.0
+    assert s.record is not None
+    agents = {s.known[id].agent for id in want.lost if id in s.known}
+    mine = min((_place(s.record.ids, id) for id in s.mine), default=0)
+    tie = any(_place(s.record.ids, id) < mine for id in want.lost)
+    asking = cfg.silence_s if s.suspects - s.gone.keys() else 0.0
+    return min(len(agents) - 1, 3) * cfg.silence_s + tie * cfg.tie_s + asking
 
 
 def _turn(s: Standing, want: Record) -> int | None:
@@ -412,7 +500,10 @@ def _waiting(s: Standing, cfg: Settings) -> tuple[str, str]:
     if not s.mine or s.leaving:
         return "", ""
     if s.unanswered > 1:
-        return "silent", "the store does not answer: what changes the group waits until it does"
+        text = "the store does not answer: what changes the group waits until it does"
+        return "silent", f"{text} ({s.unanswered_why})"
+    if here is Phase.OUTSIDE and s.greet_failures:
+        return "unreached", f"waiting until all of the group can be reached: {s.unreached}"
     if not all(s.mine.values()):  # their keys are on their way: nothing can be said yet
         return s.said, ""
     if here is Phase.FORMING and ready < cfg.min_workers:
@@ -456,6 +547,7 @@ _EVERYWHERE: dict[type, Callable[..., Move]] = {
     ev.WorkerExited: _on_worker_exited,
     ev.LeaveAsked: _on_leave_asked,
     ev.FailureNoted: _on_failure,
+    ev.Greeted: _on_greeted,
     ev.Proposed: _on_proposed,
     ev.KeysWritten: _on_keys_written,
     ev.StoreFailed: _on_store_failed,

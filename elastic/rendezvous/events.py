@@ -14,6 +14,7 @@ __all__ = [
     "EVENTS",
     "BoundaryReached",
     "FailureNoted",
+    "Greeted",
     "KeysWritten",
     "LeaseLost",
     "LeaveAsked",
@@ -83,7 +84,10 @@ class WorkerExited:
 
 @dataclass(frozen=True)
 class Suspected:
-    """In `generation`, a member (`by`) of this agent was failed by the member `id`."""
+    """In `generation`, a member (`by`) of this agent was failed by the member `id`.
+
+    Without `by` there is no sign of its death: it is only waited for.
+    """
 
     generation: int
     id: str
@@ -100,6 +104,17 @@ class Verdict:
     by: str
     dead: bool
     reason: str
+    silent: bool = False
+    """Dead is only what we think: nothing was heard of it."""
+
+
+@dataclass(frozen=True)
+class Greeted:
+    """What became of a greeting: agents that we and they reach, and why not the others."""
+
+    reached: tuple[str, ...]
+    failed: tuple[str, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -179,6 +194,7 @@ EVENTS = Vocabulary(
         WorkerExited,
         Suspected,
         Verdict,
+        Greeted,
         BoundaryReached,
         LeaveAsked,
         WorkersFinished,

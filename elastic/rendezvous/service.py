@@ -12,6 +12,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -45,6 +46,8 @@ from elastic.rendezvous.store import (
 
 __all__ = ["Rendezvous", "Site", "forget_job"]
 
+GREETINGS = 16
+"""So many agents are greeted at a time."""
 RELIST_S = 10.0
 """A slow safety re-list; nothing waits for it (M1)."""
 _STOP = object()
@@ -63,7 +66,8 @@ class Site:
 class Rendezvous:
     """An agent's part in the rendezvous of a job.
 
-    `probe` answers whether a suspect lives (PROTOCOL M6); it is called in a thread of its own.
+    `probe` answers whether a suspect lives (PROTOCOL M6), `greet` why we and another agent do not
+    reach each other, '' if we do (M7); they are called in threads of their own.
     """
 
     def __init__(
@@ -73,10 +77,11 @@ class Rendezvous:
         settings: Settings,
         deliver: Callable[[Any], None],
         probe: Callable[[do.Probe], ev.Verdict],
+        greet: Callable[[str], str] = lambda agent: "",
     ):
         self.store, self.site, self.settings = store, site, settings
         self.keys = Keys(site.job)
-        self._deliver, self._probe = deliver, probe
+        self._deliver, self._probe, self._greet = deliver, probe, greet
         self.standing = Standing(site.agent)
         self.record: Record | None = None
         """The record as it was at the start."""
@@ -239,6 +244,16 @@ class Rendezvous:
 
         threading.Thread(target=ask, name="probe", daemon=True).start()
 
+    def _do_greet(self, command: do.Greet) -> None:
+        def ask() -> None:
+            with ThreadPoolExecutor(GREETINGS) as pool:
+                why = dict(zip(command.agents, pool.map(self._greet, command.agents), strict=True))
+            failed = tuple(agent for agent in why if why[agent])
+            reached = tuple(agent for agent in why if not why[agent])
+            self.post(ev.Greeted(reached, failed, why[failed[0]] if failed else ""))
+
+        threading.Thread(target=ask, name="greet", daemon=True).start()
+
     def _do_wake(self, command: do.WakeAt) -> None:
         self._wake_at = min(self._wake_at or command.t, command.t)
 
@@ -249,6 +264,7 @@ class Rendezvous:
         do.DropMembers: _do_drop,
         do.Propose: _do_propose,
         do.Probe: _do_probe,
+        do.Greet: _do_greet,
         do.WakeAt: _do_wake,
     }
 

@@ -48,6 +48,19 @@ class Standing:
     """Members of the record that are dead, and how we know."""
     suspects: frozenset[str] = frozenset()
     """Members of which a probe is on its way, or that it found dead."""
+    silent: frozenset[str] = frozenset()
+    """Members that are counted dead for their silence alone."""
+    greeted: frozenset[str] = frozenset()
+    """Agents of the group that reach this one, and it them (M7)."""
+    greeting: bool = False
+    greet_at: float = 0.0
+    greet_failures: int = 0
+    """Greetings in vain, in a row."""
+    unreached: str = ""
+    """Why the last greeting was in vain."""
+    separations: int = 0
+    """How often in a row members of this agent were outside without having left."""
+    separated_at: float = -1e9
     reset: str = ""
     resets: int = 0
     boundary: ev.BoundaryReached | None = None
@@ -57,6 +70,9 @@ class Standing:
     since: tuple[Record, float] | None = None
     """The record wanted, and since when."""
     orphaned: float | None = None
+    """Since when no key of the group is there."""
+    sought: bool = False
+    """No agent of the group that is orphaned answered when it was pinged (M9)."""
     busy: bool = False
     """A proposal is on its way."""
     writing: bool = False
@@ -64,6 +80,7 @@ class Standing:
     retry_at: float = 0.0
     unanswered: int = 0
     """Writes in a row of which the store did not say how they ended."""
+    unanswered_why: str = ""
     watching: bool | None = None
     told: int = 0
     """The newest generation that our workers know of."""

@@ -36,7 +36,7 @@ def wanted(s: Standing, now: float, cfg: Settings) -> Record | None:
         return _change(s, record, s.boundary.joins, s.boundary.leaves, cfg)
     if len(record.ids) < cfg.min_workers:
         return _change_while_paused(s, record, cfg)
-    if s.orphaned is not None and now >= s.orphaned + cfg.orphan_wait_s:
+    if s.sought and s.orphaned is not None and now >= s.orphaned + cfg.orphan_wait_s:
         return _formation(s, cfg, record)
     return None
 

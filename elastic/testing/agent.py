@@ -108,9 +108,19 @@ class SimulatedRendezvous(Rendezvous):
             self._wake_at = None
             self.post(ev.Tick())
 
+    def _hello(self, command: do.Greet) -> None:
+        self._around.after((0.001, 0.05), lambda: self.post(self._greeted(command.agents)))
+
+    def _greeted(self, agents: tuple[str, ...]) -> ev.Greeted:
+        living = {agent.address for agent in self._around.agents if agent.alive}
+        failed = tuple(agent for agent in agents if agent not in living)
+        reached = tuple(agent for agent in agents if agent in living)
+        return ev.Greeted(reached, failed, "it is dead" if failed else "")
+
     _handlers: ClassVar[dict[type, Callable[..., Any]]] = {
         **Rendezvous._handlers,
         do.Probe: _ask,
+        do.Greet: _hello,
         do.WakeAt: _wake,
     }
 

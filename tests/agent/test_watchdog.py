@@ -44,10 +44,13 @@ class Bench:
 
     def __init__(self, step_timeout_s=None, fences=True):
         self.now, self.timers = 100.0, []
-        self.fenced, self.readmitted, self._fences = [], [], fences
+        self.fenced, self.readmitted, self.missed, self._fences = [], [], [], fences
         self.worker = FakeWorker()
         actions = Actions(
-            lambda t, act: self.timers.append((t, act)), self._fence, self.readmitted.append
+            lambda t, act: self.timers.append((t, act)),
+            self._fence,
+            self.readmitted.append,
+            self.missed.append,
         )
         self.watchdog = Watchdog(step_timeout_s, actions)
         self.look()
@@ -116,6 +119,22 @@ def test_who_waits_is_left_alone():
     bench.does("waiting")
     bench.passes(1000.0)
     assert not bench.worker.signals
+
+
+def test_those_who_are_waited_for_are_asked_after():
+    """M6, S8: again and again, at doubling pauses, until the wait is over."""
+    bench = Bench()
+    bench.worker.activity = Activity("waiting", bench.now, whom="a, b")
+    bench.passes(1.0)
+    assert bench.missed == ["a", "b"]
+    bench.passes(60.0)
+    assert 8 <= len(bench.missed) <= 16
+    bench.does("train_step")
+    bench.passes(60.0)
+    asked = len(bench.missed)
+    bench.worker.activity = Activity("waiting", bench.now, whom="c")
+    bench.passes(1.0)
+    assert bench.missed[asked:] == ["c"]
 
 
 def test_an_agent_that_slept_judges_nobody_by_that_time():

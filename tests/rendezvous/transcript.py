@@ -116,12 +116,20 @@ class Transcript:
 
     def _suspected(self, words: list[str]) -> ev.Suspected:
         """suspected 3 c by a"""
-        return ev.Suspected(int(words[0]), words[1], words[3], "broke the connection")
+        by = words[3].replace("-", "")
+        return ev.Suspected(int(words[0]), words[1], by, "broke the connection")
 
     def _verdict(self, words: list[str]) -> ev.Verdict:
         """verdict 3 c by a dead — 'by -' if only its key was gone"""
-        by = words[3].replace("-", "")
-        return ev.Verdict(int(words[0]), words[1], by, words[4] == "dead", f"it is {words[4]}")
+        by, silent = words[3].replace("-", ""), words[4] == "silent"
+        dead = silent or words[4] == "dead"
+        return ev.Verdict(int(words[0]), words[1], by, dead, f"it is {words[4]}", silent)
+
+    def _greeted(self, words: list[str]) -> ev.Greeted:
+        """greeted Y Z but W"""
+        reached, _, failed = " ".join(words).partition("but")
+        why = "no route" if failed else ""
+        return ev.Greeted(tuple(reached.split()), tuple(failed.split()), why)
 
     def _boundary(self, words: list[str]) -> ev.BoundaryReached:
         """boundary 3 step 7 +9:d <b"""
@@ -189,8 +197,10 @@ def render(command: Any) -> str:
         case do.TellGroup(record, members, ids, paused):
             group = " ".join(member.id for member in members)
             text = f"{' '.join(ids)}: {record.generation}[{group}]{' paused' if paused else ''}"
-        case do.Probe(generation, member, by):
-            text = f"{member.id} by {by or '-'} in {generation}"
+        case do.Probe(generation, member, by, patient):
+            text = f"{member.id} by {by or '-'} in {generation}{' patiently' * patient}"
+        case do.Greet(agents):
+            text = " ".join(agents)
         case do.PutMembers(members):
             text = " ".join(member.id for member in members)
         case do.DropMembers(ids) | do.Readmit(ids):
