@@ -25,12 +25,16 @@ START_TIMEOUT_S = 20.0
 class EtcdServer:
     """One etcd on a loopback port, with its data in `directory`."""
 
-    def __init__(self, directory: Path, settings: dict[str, str] | None = None):
+    def __init__(self, directory: Path, settings: dict[str, str] | None = None, host: str = ""):
         self._directory = directory
-        self._settings = settings or {}
         self._port = _free_port()
+        self._settings = settings or {}
+        if host:  # besides loopback
+            urls = f"http://127.0.0.1:{self._port},http://{host}:{self._port}"
+            self._settings |= {"LISTEN_CLIENT_URLS": urls}
         self._process: subprocess.Popen[bytes] | None = None
         self.endpoint = f"127.0.0.1:{self._port}"
+        self.far_endpoint = f"{host}:{self._port}"
 
     def start(self) -> None:
         """Start it, again on the same data after `kill`, and wait until it serves."""
@@ -167,10 +171,10 @@ def etcd_cluster(size: int = 3) -> Iterator[list[EtcdServer]]:
 
 
 @contextmanager
-def etcd_server(settings: dict[str, str] | None = None) -> Iterator[EtcdServer]:
+def etcd_server(settings: dict[str, str] | None = None, host: str = "") -> Iterator[EtcdServer]:
     """Yield a running etcd with a fresh directory; both are gone afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="elastic-test-etcd-"))
-    server = EtcdServer(directory, settings)
+    server = EtcdServer(directory, settings, host)
     try:
         server.start()
         yield server

@@ -98,6 +98,8 @@ class Agent:
         )
         self._injector = Injector(settings, may)
         self._first_sign = 0.0
+        self._missed_since: dict[str, float] = {}
+        """Since when members were waited for that were not heard of."""
         self._root_cause = ""
         self._failed = False
         self._failed_after = False
@@ -493,9 +495,10 @@ class Agent:
         self.evidence.event("readmitted", **self._who(worker))
         self._admit([worker])
 
-    def _missed(self, id: str) -> None:
+    def _missed(self, id: str, since: float) -> None:
         """Somebody waits for a member of another agent: ours we see ourselves."""
         if id not in self._ids.values():
+            self._missed_since.setdefault(id, since)
             generation = self._group.generation
             self.rendezvous.post(ev.Suspected(generation, id, "", "it is waited for"))
 
@@ -515,16 +518,21 @@ class Agent:
             paused=told.paused,
             planned=record.planned,
             lost=record.lost,
-            first_sign=self._first_sign if record.lost else 0.0,
+            first_sign=self._sign_of(record.lost),
             decided=now if record.lost else 0.0,
         )
-        self._first_sign = 0.0
+        self._first_sign, self._missed_since = 0.0, {}
         self._group = World(record.generation, told.members, cause=record.cause)
         for worker in self._members(told.ids):
             id = self._ids[worker]
             worker.log.rank = record.ids.index(id) if id in record.ids else None
             self._send(worker, group)
         self.evidence.grouped(group)
+
+    def _sign_of(self, lost: tuple[str, ...]) -> float:
+        """Return when this agent saw the first sign of a loss, 0 if it saw none."""
+        waits = [self._missed_since[id] for id in lost if id in self._missed_since]
+        return self._first_sign or min(waits, default=0.0) if lost else 0.0
 
     def _on_candidates(self, told: do.TellCandidates) -> None:
         for worker in self._members(tuple(self._grouped)):

@@ -73,8 +73,8 @@ class Actions:
     """Count a stopped worker as dead, for a reason; False: not now."""
     readmit: Callable[[Any], None]
     """A fenced worker goes on: it returns as a newcomer."""
-    missed: Callable[[str], None]
-    """A member is waited for: is it there? A sign of its death there is not."""
+    missed: Callable[[str, float], None]
+    """A member is waited for since then: is it there? A sign of its death there is not."""
 
 
 class Watchdog:
@@ -158,7 +158,7 @@ class Watchdog:
         pause_s = 1.0 if since != activity.since else min(LONGEST_MISSED_S, now - since)
         self._asked[worker] = activity.since, now + pause_s
         for id in activity.whom.split(", ")[:MISSED]:
-            self._act.missed(id)
+            self._act.missed(id, activity.since)
 
     def _kill(self, worker: Any, activity: Activity, took_s: float) -> None:
         place = where(worker.log.tail)

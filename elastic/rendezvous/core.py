@@ -137,10 +137,13 @@ def _on_verdict(s: Standing, event: ev.Verdict, now: float, cfg: Settings) -> Mo
     record = s.record
     if record is None or event.id not in record.ids:
         return s, ()
+    stale = event.generation != record.generation
+    if event.silent and stale:
+        return replace(s, doubted=s.doubted | {event.id}), ()
     if event.dead:  # in whatever generation it was asked: an id is never used again
         s = replace(s, gone=s.gone | {event.id: event.reason})
         return _look_around(s, event.id) if event.silent else (s, ())
-    if event.generation != record.generation:
+    if stale:
         return s, ()
     s = replace(s, suspects=s.suspects - {event.id})
     if not event.by:  # only its key was gone: its agent will write it again
@@ -247,10 +250,12 @@ def _adopt(s: Standing, record: Record | None, revision: int) -> Standing:
     moved = bool(record.lost or record.joined or record.left)
     return replace(
         s,
-        gone={id: why for id, why in s.gone.items() if id in record.ids},
+        # A proof holds for ever; who was silent then may be heard now.
+        gone={i: why for i, why in s.gone.items() if i in record.ids and i not in s.silent},
+        doubted=s.silent & set(record.ids),
+        silent=frozenset(),
         exited=frozenset(id for id in s.exited if id in record.ids),
         suspects=frozenset(),
-        silent=s.silent & set(record.ids),
         reset="",
         resets=0 if moved else s.resets + 1,
         boundary=None,
@@ -291,7 +296,7 @@ def _probe(s: Standing, id: str, by: str, patient: bool = False) -> Move:
 
 def _reconcile(s: Standing, now: float, cfg: Settings) -> Move:
     commands: Commands = ()
-    for act in (_watch, _note_orphans, _tell, _write_keys, _propose, _say):
+    for act in (_watch, _note_orphans, _ask_again, _tell, _write_keys, _propose, _say):
         s, more = act(s, now, cfg)
         commands += more
     return s, commands
@@ -366,6 +371,17 @@ def _note_orphans(s: Standing, now: float, cfg: Settings) -> Move:
     if s.sought or s.greeting or not agents:
         return replace(s, sought=s.sought or not agents), ()
     return replace(s, greeting=True), (do.Greet(tuple(agents)),)
+
+
+def _ask_again(s: Standing, now: float, cfg: Settings) -> Move:
+    """Silence counts in the generation in which it was met; who still is in the next is asked."""
+    doubted = s.doubted if phase(s) is Phase.INSIDE else frozenset()
+    s = replace(s, doubted=frozenset())
+    commands: Commands = ()
+    for id in sorted(doubted):
+        s, more = _probe(s, id, "")
+        commands += more
+    return s, commands
 
 
 def _tell(s: Standing, now: float, cfg: Settings) -> Move:

@@ -50,6 +50,8 @@ class Standing:
     """Members of which a probe is on its way, or that it found dead."""
     silent: frozenset[str] = frozenset()
     """Members that are counted dead for their silence alone."""
+    doubted: frozenset[str] = frozenset()
+    """Members that were silent in the generation before: to be asked again, before they count."""
     greeted: frozenset[str] = frozenset()
     """Agents of the group that reach this one, and it them (M7)."""
     greeting: bool = False

@@ -50,7 +50,7 @@ class Bench:
             lambda t, act: self.timers.append((t, act)),
             self._fence,
             self.readmitted.append,
-            self.missed.append,
+            lambda id, since: self.missed.append(id),
         )
         self.watchdog = Watchdog(step_timeout_s, actions)
         self.look()

@@ -79,6 +79,12 @@ class Agent:
                     raise AssertionError(f"the job ended without {text!r}:\n{self.output}")
                 _pause()
 
+    def wait_until(self, holds: Callable[[], bool], what: str) -> None:
+        """Return when something holds that is looked up elsewhere than in events."""
+        with _deadline(what):
+            while not holds():
+                _pause()
+
     def group(self, size: int, here: int | None = None, after: int = 0) -> dict[int, int]:
         """Wait until a generation of `size`, newer than `after`, is level.
 
@@ -158,13 +164,17 @@ class Jobs:
         args: tuple[str, ...] = (),
         store: str | None = None,
         env: dict[str, str] | None = None,
+        within: tuple[str, ...] = (),
     ) -> Agent:
-        """Start an agent; without a `store` endpoint it brings its own."""
+        """Start an agent; without a `store` endpoint it brings its own.
+
+        `within` is a command that runs another: on another host, with another clock.
+        """
         folder = self.folder / f"agent-{len(self.agents)}"
         folder.mkdir()
         where = ["--standalone"] if store is None else ["--rdzv-endpoint", store, "--rdzv-id", "j"]
         files = [f"--{name}={folder / name}" for name in ("report", "events", "audit")]
-        command = [sys.executable, "-m", "elastic.agent", *where, *files, *flags]
+        command = [*within, sys.executable, "-m", "elastic.agent", *where, *files, *flags]
         command += [str(HERE / script), *args]
         environment = os.environ | {"TMPDIR": str(self._temporary), "ELASTIC_TOKEN": "secret"}
         with (folder / "output").open("wb") as output:

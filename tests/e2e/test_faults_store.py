@@ -118,8 +118,8 @@ def test_the_leader_of_three_dies(jobs: Jobs, undisturbed: Undisturbed, tmp_path
 def test_a_slow_store(
     etcd: EtcdServer, jobs: Jobs, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
-    """M8: half a second each way; leases live, and a loss costs what the store takes."""
-    with slow_way_to(etcd.endpoint, 0.5) as endpoint:
+    """M8: 0.2 s each way; leases live, and a loss costs what the store takes."""
+    with slow_way_to(etcd.endpoint, 0.2) as endpoint:
         agent, pids = start_and_wait(jobs, endpoint, tmp_path)
         agent.wait_for_step(39)
         os.kill(pids[2], signal.SIGKILL)
