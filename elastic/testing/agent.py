@@ -112,10 +112,15 @@ class SimulatedRendezvous(Rendezvous):
         self._around.after((0.001, 0.05), lambda: self.post(self._greeted(command.agents)))
 
     def _greeted(self, agents: tuple[str, ...]) -> ev.Greeted:
-        living = {agent.address for agent in self._around.agents if agent.alive}
+        around, here = self._around, self._agent.host
+        living = {
+            agent.address
+            for agent in around.agents
+            if agent.alive and not around.network.is_dark(here, agent.host)
+        }
         failed = tuple(agent for agent in agents if agent not in living)
         reached = tuple(agent for agent in agents if agent in living)
-        return ev.Greeted(reached, failed, "it is dead" if failed else "")
+        return ev.Greeted(reached, failed, "no answer" if failed else "")
 
     _handlers: ClassVar[dict[type, Callable[..., Any]]] = {
         **Rendezvous._handlers,
@@ -265,7 +270,7 @@ class SimulatedAgent:
         silent = target is not None and self._is_silent(*target)
         reason = "it is dead" if target is None else "it is silent" if silent else "it lives"
         dead = target is None or silent
-        return ev.Verdict(probe.generation, probe.member.id, probe.by, dead, reason)
+        return ev.Verdict(probe.generation, probe.member.id, probe.by, dead, reason, silent)
 
     def _find(self, id: str) -> tuple[SimulatedAgent, Seat] | None:
         for agent in self.around.agents:
