@@ -63,6 +63,8 @@ class Candidate:
 
     created: int
     id: str
+    address: str = ""
+    """Where its collectives listen, for those who send it State before it is in (S9)."""
 
 
 # -- worker to agent ---------------------------------------------------------------------------

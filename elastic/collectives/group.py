@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from elastic.collectives import core
+from elastic.collectives.feeds import Feeds
 from elastic.collectives.frames import Header, Message, Outgoing, as_bytes
-from elastic.collectives.grpc_transport import Transport
+from elastic.collectives.grpc_transport import Note, Transport
 from elastic.collectives.mailbox import Mailbox
 from elastic.collectives.operations import Blob, Operations, pack, unpack
 from elastic.collectives.settings import GroupSettings
@@ -54,7 +55,11 @@ class Group(Operations):
         self.size = 0
         self._next: dict[str, int] = {}
         self._mailbox = Mailbox(self.settings.parked_limit_bytes, self._abandon, on_suspect)
-        self._transport = Transport(job, token, bind, _Inbox(self._mailbox), self.settings)
+        inbox = _Inbox(self._mailbox, lambda note: self.on_note(note))
+        self._transport = Transport(job, token, bind, inbox, self.settings)
+        self.on_note: Callable[[Note], None] = lambda note: None
+        """Called with what members and newcomers tell each other, from another thread."""
+        self.feeds = Feeds(self._transport, self.settings.chunk_bytes)
         if me:
             self.rename(me)
 
@@ -213,11 +218,16 @@ class Group(Operations):
 class _Inbox:
     """What the transport says, as events of the mailbox."""
 
-    def __init__(self, mailbox: Mailbox):
+    def __init__(self, mailbox: Mailbox, on_note: Callable[[Note], None]):
         self._mailbox = mailbox
+        self.on_note = on_note
         self.message = mailbox.message
         self.lost = mailbox.lost
         self.wait_readable = mailbox.wait_readable
+
+    def note(self, note: Note) -> None:
+        """A word of a newcomer, or for one."""
+        self.on_note(note)
 
     def left(self, id: str) -> None:
         """A peer said goodbye."""

@@ -43,6 +43,8 @@ __all__ = ["Hello", "Inbox", "Transport"]
 VERSION = 1
 SERVICE = "/elastic.Collectives/"
 METHOD = SERVICE + "Subscribe"
+FETCH = SERVICE + "Fetch"
+NOTE = SERVICE + "Note"
 PROOF = "elastic-proof"
 GENERATION = "elastic-generation"
 MAX_HELLO_BYTES = 4096
@@ -63,7 +65,24 @@ class Hello:
     nonce: str
 
 
+@dataclass(frozen=True)
+class Note:
+    """A word between a member and a newcomer, who have no round in common (S9).
+
+    With an address: `source` has State for you there, in a feed. Without: it is at `step`.
+    """
+
+    version: int
+    job: str
+    source: str
+    target: str
+    generation: int
+    step: int
+    address: str = ""
+
+
 VOCABULARY = Vocabulary([Hello])
+NOTES = Vocabulary([Note])
 
 
 class Inbox(Protocol):
@@ -83,6 +102,9 @@ class Inbox(Protocol):
 
     def wait_readable(self, source: str) -> None:
         """Return when more may be read from `source`."""
+
+    def note(self, note: Note) -> None:
+        """A word of a newcomer, or for one."""
 
 
 class Transport:
@@ -112,6 +134,9 @@ class Transport:
         self._peers: frozenset[str] = frozenset()
         self._outboxes: dict[str, Outbox] = {}
         self._readers: dict[str, Reader] = {}
+        self.feeds: dict[str, Outbox] = {}
+        """What is on its way to newcomers, beside all rounds."""
+        self._note_channels: dict[str, Any] = {}
         self._changed = threading.Condition()
         host, port = _split_bind(bind, secret=bool(token))
         self._server = grpc.server(_DaemonThreads(), [_Doors(self)], options=_options(settings))
@@ -133,6 +158,7 @@ class Transport:
         for outbox in outboxes.values():
             outbox.end(Ending("NOT_FOUND", f"it is {me} now"))
         self._drop_readers(keep=set())
+        self._drop_note_channels()
 
     def enter(self, generation: int, peers: Iterable[Member]) -> None:
         """Keep the streams from and to those who stay, end the others, make what is missing."""
@@ -160,7 +186,10 @@ class Transport:
         """Say goodbye to all, then end every thread, within a second."""
         for outbox in list(self._outboxes.values()):
             outbox.end(Ending())
+        for feed in list(self.feeds.values()):
+            feed.end(Ending())
         self._drop_readers(keep=set())
+        self._drop_note_channels()
         self._server.stop(CLOSE_TIMEOUT_S).wait()
 
     def _drop_readers(self, keep: set[str]) -> None:
@@ -181,6 +210,34 @@ class Transport:
         for outbox in gone.values():
             outbox.end(ending)
 
+    # -- beside all rounds (S9) ----------------------------------------------------------------
+
+    def fetch(self, source: str, address: str, generation: int, inbox: Inbox) -> Reader:
+        """Read the feed that a member has for this newcomer."""
+        nonce = secrets.token_hex(16)
+        hello = Hello(VERSION, self.job, self.me, source, generation, nonce)
+        return Reader(self, source, address, hello, inbox, FETCH)
+
+    def note(self, to: str, address: str, generation: int, step: int, mine: str = "") -> None:
+        """Send a note, and do not wait; if it is lost, whoever misses it does without."""
+        request = NOTES.encode(Note(VERSION, self.job, self.me, to, generation, step, mine))
+        with self._changed:
+            channel = self._note_channels.get(address)
+            if channel is None:
+                channel = grpc.insecure_channel(address, _options(self.settings))
+                self._note_channels[address] = channel
+        proof = ((PROOF, self.proof(request).hex()),)
+        with suppress(ValueError):  # the channel was closed meanwhile: the note is of the past
+            channel.unary_unary(NOTE).future(
+                request, timeout=self.settings.connect_timeout_s, metadata=proof
+            )
+
+    def _drop_note_channels(self) -> None:
+        with self._changed:
+            channels, self._note_channels = self._note_channels, {}
+        for channel in channels.values():
+            channel.close()
+
     # -- the two ends of a hello ---------------------------------------------------------------
 
     def _hello(self, target: str) -> Hello:
@@ -191,14 +248,14 @@ class Transport:
         """Return what only one who has the job's token can make of `data`."""
         return hmac.digest(self._token, data, hashlib.sha256)
 
-    def admit(self, request: bytes, proof: str) -> Hello | Ending:
-        """Return the hello of a member of this job, else how to end the call."""
+    def admit(self, request: bytes, proof: str, words: Vocabulary = VOCABULARY) -> Any:
+        """Return the Hello (or Note) of a process of this job, else the Ending of the call."""
         if not hmac.compare_digest(self.proof(request).hex().encode(), proof.encode()):
             with self._changed:
                 self.strangers += 1
             return Ending("UNAUTHENTICATED", "the job's token is wrong or missing")
         try:
-            hello = VOCABULARY.decode(request)
+            hello = words.decode(request)
         except ValueError as error:
             return Ending("INVALID_ARGUMENT", f"a garbled hello: {error}")
         mine = f"version {VERSION}, job {self.job!r}"
@@ -206,7 +263,7 @@ class Transport:
             return Ending("INVALID_ARGUMENT", f"{mine} here, not {theirs}")
         return self._why_not(hello) or hello
 
-    def _why_not(self, hello: Hello) -> Ending | None:
+    def _why_not(self, hello: Hello | Note) -> Ending | None:
         with self._changed:  # a member may be known to others a moment before it knows its own id
             self._changed.wait_for(
                 lambda: hello.target == self.me or hello.target in self._former,
@@ -228,19 +285,47 @@ class _Doors(grpc.GenericRpcHandler):
 
     def __init__(self, transport: Transport):
         self._transport = transport
-        self._handler = grpc.unary_stream_rpc_method_handler(self._subscribe)
+        self._handlers = {
+            METHOD: grpc.unary_stream_rpc_method_handler(self._subscribe),
+            FETCH: grpc.unary_stream_rpc_method_handler(self._fetch),
+            NOTE: grpc.unary_unary_rpc_method_handler(self._note),
+        }
 
     def service(self, details: Any) -> Any:
         """Return the handler of a call; None for a method that does not exist."""
-        return self._handler if details.method == METHOD else None
+        return self._handlers.get(details.method)
+
+    def _admit(self, request: bytes, context: grpc.ServicerContext, *words: Vocabulary) -> Any:
+        metadata = dict(context.invocation_metadata())
+        return self._transport.admit(request, str(metadata.get(PROOF, "")), *words)
+
+    def _note(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        note = self._admit(request, context, NOTES)
+        if isinstance(note, Ending):
+            _end(context, note)
+        else:
+            self._transport.inbox.note(note)
+        return b""
+
+    def _fetch(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        hello = self._admit(request, context)
+        feed = None if isinstance(hello, Ending) else self._transport.feeds.get(hello.source)
+        if feed is None or feed.generation != hello.generation:
+            over = Ending("FAILED_PRECONDITION", "there is no such feed")
+            _end(context, hello if isinstance(hello, Ending) else over)
+            return
+        yield from self._stream(hello, feed, context)
 
     def _subscribe(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-        metadata = dict(context.invocation_metadata())
-        hello = self._transport.admit(request, str(metadata.get(PROOF, "")))
+        hello = self._admit(request, context)
         if isinstance(hello, Ending):
             _end(context, hello)
             return
-        outbox = self._transport.outbox(hello.source)
+        yield from self._stream(hello, self._transport.outbox(hello.source), context)
+
+    def _stream(
+        self, hello: Hello, outbox: Outbox, context: grpc.ServicerContext
+    ) -> Iterator[bytes]:
         queue = outbox.subscribe(hello.generation)
         if isinstance(queue, Ending):
             _end(context, queue)
@@ -265,17 +350,25 @@ def _end(context: grpc.ServicerContext, ending: Ending) -> None:
 class Reader:
     """Reads from one peer, in a thread of its own, until the stream ends or is closed."""
 
-    def __init__(self, transport: Transport, peer: str, address: str, hello: Hello):
+    def __init__(
+        self,
+        transport: Transport,
+        peer: str,
+        address: str,
+        hello: Hello,
+        inbox: Inbox | None = None,
+        method: str = METHOD,
+    ):
         self.alive = True
         self._transport = transport
-        self._inbox = transport.inbox
+        self._inbox = inbox or transport.inbox
         self._peer = peer
         self._welcome = transport.proof(b"welcome " + hello.nonce.encode())
         self._closing = False
         self._late = False
         self._channel = grpc.insecure_channel(address, _options(transport.settings, reader=True))
         request = VOCABULARY.encode(hello)
-        self._call = self._channel.unary_stream(METHOD)(
+        self._call = self._channel.unary_stream(method)(
             request,
             metadata=((PROOF, transport.proof(request).hex()),),
             wait_for_ready=transport.settings.patient,

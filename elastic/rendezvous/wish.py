@@ -88,6 +88,8 @@ def candidates(s: Standing, cfg: Settings) -> tuple[Candidate, ...]:
     """All newcomers that are ready and have a seat."""
     assert s.record is not None
     ids = s.record.ids
-    order = sorted(Candidate(at, id) for id, at in s.present.items() if id not in ids)
+    order = sorted(
+        Candidate(at, id, s.known[id].address) for id, at in s.present.items() if id not in ids
+    )
     free = None if cfg.max_workers is None else max(0, cfg.max_workers - len(ids))
     return tuple(order[:free])

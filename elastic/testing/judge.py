@@ -38,7 +38,7 @@ class Judge:
         self._samples: dict[int, Any] = {}
         self._admitted: set[str] = set()
         self._applied: set[tuple[str, str, int]] = set()
-        self.recomputed = self.readmitted = self.aborted = self.struck = 0
+        self.recomputed = self.readmitted = self.aborted = self.struck = self.lent = 0
         around.memory.watch(keys.record, False, 1, self._on_record)
 
     def _on_record(self, news: Changed | Relisted) -> None:
@@ -87,6 +87,12 @@ class Judge:
                     f"{worker.address} applied step {step}, {other.address} stands at "
                     f"{other.training.applied}"
                 )
+
+    def replayed(self, worker: SimulatedWorker, step: int, lineage: str) -> None:
+        """A newcomer has the State that members have after this step (S9)."""
+        self.around.say(worker.address, f"is lent step {step}: {worker.state}")
+        self._check_equal(self._states, lineage, worker.state)
+        self.lent += 1
 
     def level(self, worker: SimulatedWorker) -> None:
         """Whoever begins a generation has the job's State."""
@@ -142,6 +148,7 @@ class Judge:
 
     def _level(self) -> list[SimulatedWorker]:
         workers = [w for w in self.workers if w.alive and w.training.lineage]
+        workers = [w for w in workers if w.training.copy is None]
         return [w for w in workers if self._are_members(w.id)]
 
     def _are_members(self, *ids: str) -> bool:

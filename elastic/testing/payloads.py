@@ -10,7 +10,7 @@ from elastic.collectives.core import Key
 from elastic.collectives.plan import Node
 from elastic.training.agreement import Flags
 
-__all__ = ["Checkpoint", "Message", "Result", "Share"]
+__all__ = ["Checkpoint", "Feed", "Lent", "Message", "Note", "Result", "Share"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,40 @@ class Share:
     flags: Flags
     sums: dict[Node, str]
     leaves: tuple[tuple[int, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Lent:
+    """A share of State for a newcomer (S9); toys are small, so each is the whole."""
+
+    generation: int
+    member: str
+    share: int
+    shares: int
+    feeder: str
+    address: str
+    step: int
+    lineage: str
+    state: str
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A later result for a newcomer; None: the feed has ended, complete or broken."""
+
+    generation: int
+    member: str
+    result: Result | None
+    broken: bool = False
+
+
+@dataclass(frozen=True)
+class Note:
+    """At which step a newcomer stands."""
+
+    generation: int
+    source: str
+    step: int
 
 
 @dataclass(frozen=True)

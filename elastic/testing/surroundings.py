@@ -13,6 +13,7 @@ from elastic.testing.network import Network, host_of
 from elastic.testing.store import Troubles
 from elastic.testing.toy import ToyJob
 from elastic.training.core import Job
+from elastic.training.newcomers import Pace
 
 if TYPE_CHECKING:
     from elastic.testing.agent import SimulatedAgent
@@ -61,6 +62,7 @@ class Surroundings:
             hooks=self.job.hooks,
             checkpoint_every=self.job.checkpoint_every,
             checkpoints=self.job.checkpoint_every > 0,
+            pace=Pace(1, 3) if self.job.warms and not self.job.hooks else None,
         )
 
     def say(self, who: str, text: Any) -> None:

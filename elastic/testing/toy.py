@@ -37,6 +37,8 @@ class ToyJob:
     steps_per_epoch: int = 3
     hooks: bool = False
     checkpoint_every: int = 0
+    warms: bool = False
+    """Newcomers get State while the group trains (S9); with hooks they do not."""
     stop_before: int = 0
     """In this step `train_step` raises StopIteration; 0: in none."""
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from elastic import audit, control
 from elastic.collectives import core as mailbox
-from elastic.testing.payloads import Checkpoint, Message, Result, Share
+from elastic.testing.lending import Loans
+from elastic.testing.payloads import Checkpoint, Feed, Lent, Message, Result, Share
 from elastic.testing.surroundings import Surroundings
 from elastic.testing.toy import digest
 from elastic.training import core
@@ -64,6 +65,7 @@ class SimulatedWorker:
         offer = (newest.step, newest.generation) if newest else None
         self.training = core.Standing(offer=offer)
         self.mail = mailbox.Standing()
+        self.loans = Loans(self)
         self.todo.append(core.Await())
 
     # -- the outside ---------------------------------------------------------------------------
@@ -86,14 +88,18 @@ class SimulatedWorker:
             self._post(mailbox.Interrupted(self.mail.generation + 1, type(message).__name__))
         self._go_on()
 
-    def receive(self, message: Message) -> None:
+    def receive(self, message: Any) -> None:
         """Take what a peer sends."""
+        if not isinstance(message, Message):
+            self.loans.receive(message)
+            return
         name = (message.generation, message.source, message.key)
         self.payloads.setdefault(name, message.payload)
         self._post(mailbox.Arrived(*name))
 
     def lose(self, address: str, reason: str) -> None:
         """A connection broke."""
+        self.loans.lose(address)
         id = self._peer(address)
         if id is not None:
             self._post(mailbox.PeerLost(self.mail.generation, id, f"{address} {reason}"))
@@ -145,6 +151,13 @@ class SimulatedWorker:
 
     # -- one command after the other -----------------------------------------------------------
 
+    def look(self) -> None:
+        """Something is in the inbox: take it, if this worker waits for it."""
+        if isinstance(self.doing, core.CatchUp):
+            self._do_catchup(self.doing)
+        else:
+            self._go_on()
+
     def _go_on(self) -> None:
         while self.alive and self.doing is None and (self.todo or self.awaiting):
             if not self.todo:
@@ -194,11 +207,18 @@ class SimulatedWorker:
     def _told(self, message: Any) -> None:
         if isinstance(message, control.Admission):
             self.id, self.told = message.id, None
+            self.loans.renamed()
             self._decide(core.Admitted(message.id, message.min_workers))
         elif isinstance(message, control.Candidates):
             self._decide(core.CandidatesSeen(message.candidates))
         elif isinstance(message, control.LeaveRequest):
             self._decide(core.LeaveAsked(message.ids))
+        elif isinstance(message, core.NewcomerAt):
+            self._decide(message)
+        elif isinstance(message, Lent | Feed):
+            event = self.loans.event(message)
+            if event is not None:
+                self._decide(event)
         else:
             raise AssertionError(f"{self.address} was told {message}")
 
@@ -212,7 +232,7 @@ class SimulatedWorker:
         self._decide(core.Formed(group.generation, ids, rank, group.paused))
 
     def _hear(self) -> None:
-        asides = (control.Candidates, control.LeaveRequest)
+        asides = (control.Candidates, control.LeaveRequest, core.NewcomerAt)
         for message in [m for m in self.inbox if isinstance(m, asides)]:
             self.inbox.remove(message)
             self._told(message)
@@ -278,6 +298,8 @@ class SimulatedWorker:
                     self.gathered = None
                     self.around.judge.aborted += 1
                     self._done(core.Interrupted())
+                elif isinstance(self.doing, core.CatchUp):
+                    self._done(core.Interrupted())
             case mailbox.Suspect(generation, id, reason):
                 self.tell(control.Suspect(generation, id, reason, self.around.clock.now))
             case mailbox.Forget(names):
@@ -320,20 +342,56 @@ class SimulatedWorker:
     def _moved(self, plan: core.Plan, lineage: str, state: str, got: dict[str, Any]) -> None:
         self.state = state  # not before: an aborted move must leave everything as it was
         if plan.load == self.id:
-            self._forget()
+            self.forget()
         if self.id in plan.state:
             lineage, self.state = got[plan.state[self.id]]
-            self._forget()
+            self.forget()
         elif self.id in plan.result:
             self._apply(got[plan.result[self.id]])
             assert self.last_line is not None
             assert self.last_line["lineage"] == lineage
         self._done(core.Moved(lineage))
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """State is another's: what this process had computed before is no part of the job."""
         self.held, self.held_of = {}, (0, "")
         self.last, self.last_line, self.before_hooks = None, None, (0, "")
+
+    # -- newcomers (S9) ------------------------------------------------------------------------
+
+    def _do_lend(self, command: core.Lend) -> None:
+        self.loans.lend(command)
+        self.doing = None
+
+    def _do_feed(self, command: core.Feed) -> None:
+        self.loans.feed(command.ids)
+        self.doing = None
+
+    def _do_finish(self, command: core.Finish) -> None:
+        self.loans.end(command.ids, broken=False)
+        self.doing = None
+
+    def _do_discard(self, command: core.Discard) -> None:
+        self.loans.end(command.ids, broken=True)
+        self.doing = None
+
+    def _do_restore(self, _: core.Restore) -> None:
+        self.around.after((0.0, 0.1), lambda: self._done(self.loans.restore()))
+
+    def _do_replay(self, _: core.Replay) -> None:
+        lineage = self.training.lineage
+        self.around.after((0.0, 0.02), lambda: self._done(self.loans.replay(lineage)))
+
+    def _do_report(self, command: core.Report) -> None:
+        self.loans.report(command)
+        self.doing = None
+
+    def _do_catchup(self, command: core.CatchUp) -> None:
+        event = self.loans.catch_up(command)
+        if event is not None:
+            self._done(event)
+
+    # -- coming level, the end of it -----------------------------------------------------------
 
     def _do_sync(self, _: core.Sync) -> None:
         if self._is_first_of_its_agent():

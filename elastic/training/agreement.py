@@ -29,6 +29,8 @@ class Answer:
     """Step and generation of the newest checkpoint that it can load."""
     identity: dict[str, str] = field(default_factory=dict)
     """What must be equal for equal bits (B6)."""
+    copy: bool = False
+    """It is a newcomer that holds a copy of State, which a feed brings level (S9)."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Flags:
     stop: bool = False
     nonfinite: tuple[str, ...] = ()
     """Where a loss was nan or inf."""
+    warm: tuple[Candidate, ...] = ()
+    """Newcomers that shall have State before they join (S9)."""
 
 
 NOTHING = Flags()
@@ -54,6 +58,7 @@ def combine(flags: Iterable[Flags]) -> Flags:
         leaves=tuple(sorted({leave for f in every for leave in f.leaves})),
         stop=any(f.stop for f in every),
         nonfinite=tuple(sorted({place for f in every for place in f.nonfinite})),
+        warm=tuple(sorted({each for f in every for each in f.warm})),
     )
 
 
@@ -68,6 +73,8 @@ class Plan:
     """Newcomer's id to the id of the member that sends it State."""
     result: dict[str, str] = field(default_factory=dict)
     """Who is one step behind, to the id of who sends the reduced gradient (S3)."""
+    catching: tuple[str, ...] = ()
+    """Newcomers whose copy of State a feed brings level; nobody waits for it (S9)."""
     load: str = ""
     """The member that first loads its checkpoint."""
     rerun: bool = False
@@ -88,7 +95,7 @@ def decide(answers: tuple[Answer, ...]) -> Plan:
     Raises:
         ProtocolError: members with State of the job are further apart than one step can explain.
     """
-    level = [a for a in answers if a.lineage]
+    level = [a for a in answers if a.lineage and not a.copy]
     if not level:
         return _beginning(answers)
     top = max(a.applied for a in level)
@@ -101,6 +108,7 @@ def decide(answers: tuple[Answer, ...]) -> Plan:
         tops[0].lineage,
         state=_share([a.id for a in answers if not a.lineage], donors),
         result=_share([a.id for a in behind], donors),
+        catching=tuple(a.id for a in answers if a.copy),
         rerun=bool(behind) or any(a.hooked < top for a in tops),
         stopped=any(a.stopped for a in tops),
         held=tuple(a.held if a in tops else () for a in answers),

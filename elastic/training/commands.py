@@ -10,14 +10,22 @@ from elastic.training.agreement import Answer, Flags, Plan
 __all__ = [
     "Apply",
     "Await",
+    "CatchUp",
     "Compute",
+    "Discard",
     "End",
     "Fail",
+    "Feed",
+    "Finish",
+    "Lend",
     "Meet",
     "Move",
     "Quit",
     "Reduce",
     "Refuse",
+    "Replay",
+    "Report",
+    "Restore",
     "RunHooks",
     "Save",
     "Sync",
@@ -119,3 +127,64 @@ class Fail:
     """A loss was nan or inf, and the user wants an error."""
 
     places: tuple[str, ...]
+
+
+# -- newcomers get State while the group trains on (S9) -----------------------------------------
+
+
+@dataclass(frozen=True)
+class Lend:
+    """Copy State as it is after this step, and send this member's share in the background."""
+
+    step: int
+    newcomers: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Send the result of the step just applied to these, who were lent State."""
+
+    step: int
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Discard:
+    """End the feeds to these at once: what they carry is worth nothing any more."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Finish:
+    """End the feeds to these after all that they have to carry."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Restore:
+    """Load the copy of State that has arrived whole: Copied."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Run `update` on the result that the feed has brought: Copied."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class CatchUp:
+    """In the group now, replay what the feed brings up to this step and lineage: Copied, or
+    Interrupted."""
+
+    step: int
+    lineage: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """Tell the feeder at which step this newcomer stands; -1: it cannot take State by a feed."""
+
+    step: int

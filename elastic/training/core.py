@@ -23,14 +23,22 @@ from elastic.training.agreement import NOTHING, Answer, Flags, Plan, decide
 from elastic.training.commands import (
     Apply,
     Await,
+    CatchUp,
     Compute,
+    Discard,
     End,
     Fail,
+    Feed,
+    Finish,
+    Lend,
     Meet,
     Move,
     Quit,
     Reduce,
     Refuse,
+    Replay,
+    Report,
+    Restore,
     RunHooks,
     Save,
     Sync,
@@ -41,17 +49,23 @@ from elastic.training.events import (
     Applied,
     CandidatesSeen,
     Computed,
+    Copied,
     Ended,
+    Fed,
+    FeedLost,
     Formed,
     Hooked,
     Interrupted,
     LeaveAsked,
     Met,
     Moved,
+    NewcomerAt,
+    Offered,
     Reduced,
     Saved,
     Synced,
 )
+from elastic.training.newcomers import CANNOT, Copy, Pace, Warming
 
 __all__ = ["Job", "Phase", "Standing", "invariants", "step"]
 
@@ -60,8 +74,10 @@ class Phase(Enum):
     """What the shell is doing."""
 
     WAITING = "waiting for a generation"
+    COPYING = "taking over a copy of State"
     MEETING = "exchanging answers"
     MOVING = "moving State"
+    CATCHING = "taking the last steps from the feed"
     SYNCING = "in the user's sync"
     COMPUTING = "computing leaves"
     REDUCING = "reducing the step"
@@ -84,6 +100,8 @@ class Job:
     """0: only at the end, and when too few remain."""
     checkpoints: bool = False
     nonfinite_is_error: bool = False
+    pace: Pace | None = None
+    """How far newcomers may be behind that get State while the group trains; None: none do."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +130,9 @@ class Standing:
     agreed: Flags = NOTHING
     """What all agreed on in the last step."""
     candidates: tuple[Candidate, ...] = ()
+    warming: Warming = field(default_factory=Warming)
+    copy: Copy | None = None
+    """Set while State is a copy that was lent to this newcomer."""
     leaving: tuple[str, ...] = ()
     """Who leaves with this member, itself among them."""
     story: tuple[tuple[Phase, Any], ...] = ()
@@ -155,10 +176,31 @@ def _wait(s: Standing, event: Any, job: Job) -> Moves:
 def _on_admitted(s: Standing, event: Admitted, job: Job) -> Moves:
     """A second admission: we were outside for a while; our State is no longer the job's (M6)."""
     s = replace(s, id=event.id, min_workers=event.min_workers, lineage="", held=frozenset())
-    return _go_on(s)
+    return _go_on(replace(s, copy=None))
 
 
 def _on_formed(s: Standing, event: Formed, job: Job) -> Moves:
+    ends = _end_feeds(s, event.ids)
+    s, commands = _formed(_without_stale_copy(s, event), event, job)
+    return replace(s, warming=s.warming.after(event.ids)), (*ends, *commands)
+
+
+def _end_feeds(s: Standing, ids: tuple[str, ...]) -> tuple[Any, ...]:
+    """Whoever has joined is still to get the last steps; for others the warm-up was in vain."""
+    batch = tuple(each.id for each in s.warming.batch)
+    inside = tuple(id for id in batch if id in ids)
+    others = (*(id for id in batch if id not in ids), *s.warming.gone)
+    return (*((Finish(inside),) if inside else ()), *((Discard(others),) if others else ()))
+
+
+def _without_stale_copy(s: Standing, event: Formed) -> Standing:
+    """A copy that no feed brings level is worth nothing: a newcomer gets State as ever."""
+    if s.copy is None or (s.copy.leads_to(event.generation, event.ids) and not event.paused):
+        return s
+    return replace(s, copy=None, lineage="")
+
+
+def _formed(s: Standing, event: Formed, job: Job) -> Moves:
     s = replace(
         s,
         phase=Phase.WAITING,
@@ -182,6 +224,7 @@ def _on_formed(s: Standing, event: Formed, job: Job) -> Moves:
         s.stopped,
         None if s.lineage else s.offer,
         s.identity,
+        s.copy is not None,
     )
     return _to(s, Phase.MEETING, Meet(answer))
 
@@ -215,7 +258,14 @@ def _on_moved(s: Standing, event: Moved, job: Job) -> Moves:
     return _level(s, s.plan, event.lineage)
 
 
+def _on_copied_last(s: Standing, event: Copied, job: Job) -> Moves:
+    assert s.plan is not None
+    return _level(replace(s, copy=None), s.plan, event.lineage)
+
+
 def _level(s: Standing, plan: Plan, lineage: str) -> Moves:
+    if s.copy is not None and s.id in plan.catching:
+        return _to(s, Phase.CATCHING, CatchUp(plan.top, lineage))
     was_level = s.lineage != "" and s.applied == plan.top
     return _to(
         s,
@@ -223,6 +273,7 @@ def _level(s: Standing, plan: Plan, lineage: str) -> Moves:
         Sync(),
         applied=plan.top,
         lineage=lineage,
+        copy=None,
         hooked=plan.top - 1 if plan.rerun else plan.top,
         stopped=plan.stopped,
         held=s.held if was_level else frozenset(),
@@ -243,13 +294,15 @@ def _onward(s: Standing, job: Job) -> Moves:
     if s.agreed.joins or s.agreed.leaves:
         turn = Turn(s.applied, s.agreed.joins, _leaves(s))
         return _to(s, Phase.WAITING, turn, Await(), agreed=NOTHING)
+    s, lends = _lend(s)
     n = job.leaves(s.applied + 1)
     if s.plan is not None:
         mine = deal_missing(n, [set(held) for held in s.plan.held])[s.rank]
     else:
         mine = tuple(deal(n, len(s.ids))[s.rank])
     s = replace(s, todo=tuple(mine), plan=None, flags=NOTHING)
-    return _next_leaf(s)
+    s, commands = _next_leaf(s, job)
+    return s, (*lends, *commands)
 
 
 def _leaves(s: Standing) -> tuple[str, ...]:
@@ -258,11 +311,21 @@ def _leaves(s: Standing) -> tuple[str, ...]:
     return () if everybody and s.agreed.joins else s.agreed.leaves
 
 
-def _next_leaf(s: Standing) -> Moves:
+def _lend(s: Standing) -> Moves:
+    """All copy State after the same step, for the same newcomers (S9)."""
+    if not s.agreed.warm:
+        return s, ()
+    s = replace(s, warming=s.warming.begin(s.agreed.warm, s.applied), agreed=NOTHING)
+    return s, (Lend(s.applied, s.warming.batch),)
+
+
+def _next_leaf(s: Standing, job: Job) -> Moves:
     if s.todo:
         return _to(s, Phase.COMPUTING, Compute(s.applied + 1, s.todo[0]))
-    joins = tuple(join for join in s.candidates if join.id not in s.ids)
-    flags = replace(s.flags, joins=joins, leaves=s.leaving)
+    newcomers = tuple(each for each in s.candidates if each.id not in s.ids)
+    pace = None if s.leaving else job.pace  # who goes hands State over now: it may be the last
+    joins, warm = s.warming.wishes(newcomers, s.applied, pace)
+    flags = replace(s.flags, joins=joins, warm=warm, leaves=s.leaving)
     return _to(s, Phase.REDUCING, Reduce(s.applied + 1, flags), flags=flags)
 
 
@@ -271,7 +334,7 @@ def _on_computed(s: Standing, event: Computed, job: Job) -> Moves:
     flags = replace(s.flags, stop=s.flags.stop or event.stop, nonfinite=places)
     held = s.held if event.stop else s.held | {event.leaf}
     todo = () if event.stop else s.todo[1:]
-    return _next_leaf(replace(s, flags=flags, held=held, todo=todo))
+    return _next_leaf(replace(s, flags=flags, held=held, todo=todo), job)
 
 
 def _on_reduced(s: Standing, event: Reduced, job: Job) -> Moves:
@@ -287,7 +350,17 @@ def _on_applied(s: Standing, event: Applied, job: Job) -> Moves:
     s = replace(s, applied=s.applied + 1, lineage=event.lineage, held=frozenset())
     if job.hooks:
         return _to(s, Phase.HOOKING, RunHooks(s.applied))
-    return _after_hooks(replace(s, hooked=s.applied), job)
+    s, feeds = _feed(s)
+    s, commands = _after_hooks(replace(s, hooked=s.applied), job)
+    return s, (*feeds, *commands)
+
+
+def _feed(s: Standing) -> Moves:
+    """Rank 0 is the feeder of all that are warmed (S9)."""
+    ids, gone = tuple(each.id for each in s.warming.batch), s.warming.gone
+    feeds = (Feed(s.applied, ids),) if ids and s.rank == 0 else ()
+    s = replace(s, warming=replace(s.warming, gone=()))
+    return s, (*((Discard(gone),) if gone else ()), *feeds)
 
 
 def _on_hooked(s: Standing, event: Hooked, job: Job) -> Moves:
@@ -325,7 +398,46 @@ def _on_paused_saved(s: Standing, event: Saved, job: Job) -> Moves:
 
 
 def _on_candidates(s: Standing, event: CandidatesSeen, job: Job) -> Moves:
-    return _go_on(replace(s, candidates=event.candidates))
+    away = {each.id for each in s.candidates} - {each.id for each in event.candidates}
+    s = replace(s, candidates=event.candidates, warming=s.warming.forget(away))
+    return _go_on(s)
+
+
+# -- a newcomer that is lent State (S9) ----------------------------------------------------------
+
+
+def _on_newcomer_at(s: Standing, event: NewcomerAt, job: Job) -> Moves:
+    if event.generation == s.generation:
+        s = replace(s, warming=s.warming.heard(event.id, event.step))
+    return _go_on(s)
+
+
+def _on_offered(s: Standing, event: Offered, job: Job) -> Moves:
+    """Take the copy over, unless this one has State of the job, or would compute other bits."""
+    if s.lineage and s.copy is None:
+        return _go_on(s)
+    if event.identity != s.identity:  # it is told so when it joins
+        return _to(s, Phase.WAITING, Report(CANNOT), Await())
+    copy = Copy(event.generation, event.feeder)
+    return _to(s, Phase.COPYING, Restore(), copy=copy, lineage="")
+
+
+def _on_fed(s: Standing, event: Fed, job: Job) -> Moves:
+    known = s.copy is not None and s.copy.generation == event.generation
+    if not known or event.step != s.applied + 1:
+        return _go_on(s)
+    return _to(s, Phase.COPYING, Replay(event.step))
+
+
+def _on_feed_lost(s: Standing, event: FeedLost, job: Job) -> Moves:
+    if s.lineage and (s.copy is None or s.copy.generation != event.generation):
+        return _go_on(s)
+    return _to(s, Phase.WAITING, Report(CANNOT), Await(), lineage="", copy=None)
+
+
+def _on_copied(s: Standing, event: Copied, job: Job) -> Moves:
+    s = replace(s, applied=event.step, hooked=event.step, lineage=event.lineage)
+    return _to(s, Phase.WAITING, Report(event.step), Await())
 
 
 def _on_leave_asked(s: Standing, event: LeaveAsked, job: Job) -> Moves:
@@ -339,6 +451,9 @@ def _save_while_paused(s: Standing, job: Job) -> tuple[Any, ...]:
     return (Save(s.applied),) if due else ()
 
 
+_WITH_A_COPY = (Phase.WAITING, Phase.COPYING, Phase.MEETING, Phase.MOVING, Phase.CATCHING)
+
+
 def invariants(s: Standing, job: Job) -> None:
     """Raise ProtocolError if a standing cannot be: checked after every step of every test."""
     n = job.leaves(s.applied + 1) if s.applied < job.total_steps else 0
@@ -347,8 +462,12 @@ def invariants(s: Standing, job: Job) -> None:
         (s.stopped or all(0 <= leaf < n for leaf in s.held), "a leaf is held that no step has"),
         (not (s.held & set(s.todo)), "a held leaf is to be computed again"),
         (s.phase is not Phase.REDUCING or not s.todo, "a step is reduced before its leaves are"),
+        (s.copy is None or s.phase in _WITH_A_COPY, "at work with a copy that is not level"),
         (s.applied <= job.total_steps, "more steps are applied than there are"),
-        (s.phase in (Phase.WAITING, Phase.OVER) or s.rank >= 0, "at work outside a group"),
+        (
+            s.phase in (Phase.WAITING, Phase.COPYING, Phase.OVER) or s.rank >= 0,
+            "at work outside a group",
+        ),
     ]
     for holds, text in checks:
         if not holds:
@@ -360,15 +479,21 @@ def invariants(s: Standing, job: Job) -> None:
 _ANYWHERE: dict[type, Callable[..., Moves]] = {
     CandidatesSeen: _on_candidates,
     LeaveAsked: _on_leave_asked,
+    NewcomerAt: _on_newcomer_at,
 }
 _ROWS: dict[Phase, dict[type, Callable[..., Moves]]] = {
     Phase.WAITING: {
         Admitted: _on_admitted,  # only here: an Applied to come would make State the job's again
         Formed: _on_formed,
         Saved: _on_paused_saved,
+        Offered: _on_offered,
+        Fed: _on_fed,
+        FeedLost: _on_feed_lost,
         Interrupted: _wait,
     },
+    Phase.COPYING: {Copied: _on_copied},
     Phase.MEETING: {Met: _on_met, Interrupted: _wait},
+    Phase.CATCHING: {Copied: _on_copied_last, Interrupted: _wait},
     Phase.MOVING: {Moved: _on_moved, Interrupted: _wait},
     Phase.SYNCING: {Synced: _on_synced, Interrupted: _wait},
     Phase.COMPUTING: {Computed: _on_computed, Interrupted: _wait},

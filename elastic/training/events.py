@@ -12,13 +12,18 @@ __all__ = [
     "Applied",
     "CandidatesSeen",
     "Computed",
+    "Copied",
     "Ended",
+    "Fed",
+    "FeedLost",
     "Formed",
     "Hooked",
     "Interrupted",
     "LeaveAsked",
     "Met",
     "Moved",
+    "NewcomerAt",
+    "Offered",
     "Reduced",
     "Saved",
     "Synced",
@@ -119,3 +124,48 @@ class LeaveAsked:
     """The agent wants this member to leave, and with it those that leave for the same reason."""
 
     ids: tuple[str, ...] = ()
+
+
+# -- newcomers get State while the group trains on (S9) -----------------------------------------
+
+
+@dataclass(frozen=True)
+class NewcomerAt:
+    """A newcomer that was lent State in this generation says at which step it stands."""
+
+    generation: int
+    id: str
+    step: int
+
+
+@dataclass(frozen=True)
+class Offered:
+    """A whole copy of State, its digests right, has arrived, of a step and of a generation."""
+
+    generation: int
+    step: int
+    feeder: str
+    identity: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Fed:
+    """The feed has brought a step's result."""
+
+    generation: int
+    step: int
+
+
+@dataclass(frozen=True)
+class FeedLost:
+    """A feed of this generation broke: State will not come whole, or later results will not."""
+
+    generation: int
+
+
+@dataclass(frozen=True)
+class Copied:
+    """State here is a copy of the job's after this step; `lineage` is that of the job then."""
+
+    step: int
+    lineage: str

@@ -34,6 +34,21 @@ class Inbox:
             self._arrived.wait_for(lambda: self._messages)
             return self._messages.popleft()
 
+    def get_first(self, kinds: tuple[type, ...], over: Callable[[Any], bool]) -> Any:
+        """Return and remove the first message of these kinds, waiting for it.
+
+        None as soon as a message that is `over` waits here.
+        """
+        with self._arrived:
+            self._arrived.wait_for(
+                lambda: any(over(m) or isinstance(m, kinds) for m in self._messages)
+            )
+            if any(over(message) for message in self._messages):
+                return None
+            first = next(m for m in self._messages if isinstance(m, kinds))
+            self._messages.remove(first)
+            return first
+
     def holds(self, wanted: Callable[[Any], bool]) -> bool:
         """Whether a message that is `wanted` waits here."""
         with self._arrived:

@@ -21,6 +21,14 @@ from elastic.errors import Aborted, CheckpointError, NonFiniteError, ProtocolErr
 from elastic.telemetry.activity import doing
 from elastic.training import core, randomness, transfer
 from elastic.training.groups import AnyGroup, GroupWorld, open_group
+from elastic.training.lending import (
+    Borrower,
+    CopyHere,
+    FeedEnded,
+    Lender,
+    ResultHere,
+    pace,
+)
 from elastic.training.link import Link
 from elastic.training.options import Options
 from elastic.training.recovery import RecoveryMarks
@@ -45,14 +53,18 @@ class Loop:
     ):
         self.options, self.steps, self.link, self.group = options, steps, link, group
         self.state = options.state
+        hooks = options.on_step is not None or options.on_epoch is not None
         self.job = core.Job(
             options.total_steps,
             steps.leaf_count,
-            hooks=options.on_step is not None or options.on_epoch is not None,
+            hooks=hooks,
             checkpoint_every=options.checkpoint_every,
             checkpoints=options.checkpoint_dir is not None,
             nonfinite_is_error=options.nonfinite == "error",
+            pace=None if hooks else pace(steps.bridge.map.nbytes),
         )
+        self.lender = Lender(self.state, steps, group)
+        self.borrower = Borrower(self.state, steps, group, link.inbox)
         self.world = GroupWorld()
         self.checkpoints, self._offer = self._open_checkpoints(identity)
         self.standing = core.Standing(identity)
@@ -82,6 +94,7 @@ class Loop:
 
     def run(self) -> Result:
         """Train to the end, through whatever happens to others."""
+        self.group.on_note = self.borrower.heard
         self.link.start(self._urgent)
         self.link.send(control.Ready(self.group.address))
         todo: deque[Any] = deque([core.Await()])
@@ -142,11 +155,16 @@ class Loop:
         """Return the event that a message of the agent is for the core."""
         if isinstance(message, control.Admission):
             self.group.rename(message.id)
+            self.borrower.renamed()
             return core.Admitted(message.id, message.min_workers)
         if isinstance(message, control.Candidates):
             return core.CandidatesSeen(message.candidates)
         if isinstance(message, control.LeaveRequest):
             return core.LeaveAsked(message.ids)
+        if isinstance(message, (CopyHere, ResultHere, FeedEnded)):
+            return self.borrower.told(message)
+        if isinstance(message, core.NewcomerAt):
+            return message
         if isinstance(message, control.JobDone):
             self._done(message)
         if isinstance(message, control.JobFailed):
@@ -175,7 +193,8 @@ class Loop:
     def _hear(self) -> None:
         if self.link.inbox.holds(_outdates_groups):
             return  # what follows was said to the group to come, whose core begins with nothing
-        for message in self.link.inbox.take(control.Candidates, control.LeaveRequest):
+        asides = (control.Candidates, control.LeaveRequest, core.NewcomerAt)
+        for message in self.link.inbox.take(*asides):
             event = self._told(message)
             commands = self._decide(event)
             assert not commands, "at work, the core only remembers"
@@ -242,7 +261,8 @@ class Loop:
         mover = transfer.Mover(self.state, self.steps, self.standing, self.world)
         lineage = mover.move(self.group, plan, lineage)
         if plan.load or mover.took_state:
-            self._forget(plan)
+            self.steps.forget()
+            self._forget(plan.load)
         return lineage
 
     def _check_beginning(self, plan: core.Plan, lineage: str) -> None:
@@ -257,11 +277,10 @@ class Loop:
             )
             self._exit(1)
 
-    def _forget(self, plan: core.Plan) -> None:
+    def _forget(self, load: str = "") -> None:
         """State is another's now: what this process did before is no part of the job (M6)."""
-        self.steps.forget()
         self._snapshot = 0, None
-        if plan.load or not self._opening:
+        if load or not self._opening:
             self._opening = "resume"
 
     def _load(self) -> str:
@@ -351,6 +370,42 @@ class Loop:
         step = self.state.step
         now = monotonic() if t is None else t
         self.link.send(control.Committed(step, now, dict(self.state.metrics), line))
+
+    # -- newcomers (S9) ------------------------------------------------------------------------
+
+    def _do_lend(self, command: core.Lend) -> None:
+        self.lender.lend(command.newcomers, self.standing, self.world)
+        self._tell("lend", to=[each.id for each in command.newcomers])
+
+    def _do_feed(self, command: core.Feed) -> None:
+        self.lender.feed(command.ids)
+
+    def _do_discard(self, command: core.Discard) -> None:
+        self.lender.end(command.ids, at_once=True)
+
+    def _do_finish(self, command: core.Finish) -> None:
+        self.lender.end(command.ids, at_once=False)
+
+    def _do_restore(self, _: core.Restore) -> core.Copied:
+        self._forget()
+        copied = self.borrower.restore()
+        self._tell("borrow", of=copied.step)
+        return copied
+
+    def _do_replay(self, _: core.Replay) -> core.Copied:
+        return self.borrower.replay(self.standing.generation, self.standing.lineage)
+
+    def _do_report(self, command: core.Report) -> None:
+        self.borrower.report(command.step, self.standing.copy)
+
+    def _do_catchup(self, command: core.CatchUp) -> core.Copied:
+        def lost(reason: str) -> None:
+            assert self.standing.copy is not None
+            feeder = self.standing.copy.feeder
+            generation = self.standing.generation
+            self.link.send(control.Suspect(generation, feeder, reason, monotonic()))
+
+        return self.borrower.catch_up(command, self.standing, _is_interruption, lost)
 
     # -- between steps -------------------------------------------------------------------------
 

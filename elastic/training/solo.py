@@ -17,6 +17,8 @@ class SoloGroup(Operations):
 
     address = ""
     rank, size = 0, 1
+    on_note: Any = None
+    """Nobody tells it anything."""
 
     def rename(self, id: str) -> None:
         """There is nobody to tell."""
