@@ -60,10 +60,20 @@ EVENTS = (
     ev.Interrupted(),
     ev.CandidatesSeen((C,)),
     ev.LeaveAsked(("a",)),
+    ev.NewcomerAt(2, "c", 3),
+    ev.Offered(2, 3, "a", {}),
+    ev.Fed(2, 4),
+    ev.FeedLost(2),
+    ev.Copied(3, "L"),
 )
-ALWAYS = {ev.CandidatesSeen, ev.LeaveAsked}
+ALWAYS = {ev.CandidatesSeen, ev.LeaveAsked, ev.NewcomerAt}
 LEGAL = {
-    Phase.WAITING: {ev.Formed, ev.Admitted, ev.Saved, ev.Interrupted},
+    Phase.WAITING: {
+        *(ev.Formed, ev.Admitted, ev.Saved, ev.Interrupted),
+        *(ev.Offered, ev.Fed, ev.FeedLost),
+    },
+    Phase.COPYING: {ev.Copied},
+    Phase.CATCHING: {ev.Copied, ev.Interrupted},
     Phase.MEETING: {ev.Met, ev.Interrupted},
     Phase.MOVING: {ev.Moved, ev.Interrupted},
     Phase.SYNCING: {ev.Synced, ev.Interrupted},
@@ -83,7 +93,12 @@ def standings() -> dict[Phase, Standing]:
     ending = replace(JOB, total_steps=4)
     saving = replace(JOB, checkpoints=True, checkpoint_every=1)
     met = ev.Met((answer("a"), answer("b")))
+    lent = play(newcomer, ev.Offered(2, 3, "b", {}))[0]
+    joining = play(lent, ev.Copied(3, "L"), ev.Formed(3, ("b", "a"), 1))[0]
+    level = ev.Met((answer("b", 4, "M"), answer("a", 3, "L", copy=True)))
     return {
+        Phase.COPYING: lent,
+        Phase.CATCHING: play(joining, level)[0],
         Phase.WAITING: newcomer,
         Phase.MEETING: play(newcomer, ev.Formed(1, ("a", "b"), 0))[0],
         Phase.MOVING: play(newcomer, ev.Formed(1, ("a", "b"), 0), met)[0],
