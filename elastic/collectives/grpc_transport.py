@@ -137,6 +137,7 @@ class Transport:
         self.feeds: dict[str, Outbox] = {}
         """What is on its way to newcomers, beside all rounds."""
         self._note_channels: dict[str, Any] = {}
+        self._notes: set[Any] = set()
         self._changed = threading.Condition()
         host, port = _split_bind(bind, secret=bool(token))
         self._server = grpc.server(_DaemonThreads(), [_Doors(self)], options=_options(settings))
@@ -228,9 +229,11 @@ class Transport:
                 self._note_channels[address] = channel
         proof = ((PROOF, self.proof(request).hex()),)
         with suppress(ValueError):  # the channel was closed meanwhile: the note is of the past
-            channel.unary_unary(NOTE).future(
+            note = channel.unary_unary(NOTE).future(
                 request, timeout=self.settings.connect_timeout_s, metadata=proof
             )
+            self._notes.add(note)  # gRPC cancels a call that nobody holds
+            note.add_done_callback(self._notes.discard)
 
     def _drop_note_channels(self) -> None:
         with self._changed:

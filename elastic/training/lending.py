@@ -8,9 +8,10 @@ verified there; State is written in the training thread only.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from queue import SimpleQueue
 from typing import Any
@@ -19,9 +20,11 @@ import numpy as np
 
 from elastic.checkpoint import format
 from elastic.collectives.feeds import Source
-from elastic.collectives.frames import Message, as_bytes
+from elastic.collectives.frames import Message
 from elastic.control import Candidate
 from elastic.errors import Aborted, ElasticError, ProtocolError
+from elastic.tensor import Tensor
+from elastic.tensor.optim import Optimizer
 from elastic.training import events as ev
 from elastic.training.commands import CatchUp
 from elastic.training.core import Standing
@@ -97,31 +100,38 @@ class Lender:
     def __init__(self, state: State, steps: Steps, group: Any):
         self.state, self.steps, self.group = state, steps, group
         self._generation = 0
+        self._copied = threading.Event()
+        self._copied.set()
         self._todo: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def lend(self, newcomers: tuple[Candidate, ...], standing: Standing, world: World) -> None:
-        """Copy this member's share of State as it is now; hash and send it in the background."""
+        """Send this member's share of State as it is now.
+
+        What `update` alone writes is copied in the background, while the next leaves are computed:
+        whoever writes State calls `settle` first.
+        """
         self._generation = world.generation
         for each in newcomers:
             self.group.feeds.open(each.id, world.generation)
         header, arrays = format.pack(self.state.capture(copy=False))
         names = [spec.name for spec in format.sizes(header, sum(a.nbytes for a in arrays))]
-        views = dict(zip(names, map(as_bytes, arrays), strict=True))
-        sizes = {name: view.nbytes for name, view in views.items()}
+        by_name = dict(zip(names, arrays, strict=True))
+        sizes = {name: array.nbytes for name, array in by_name.items()}
         pieces = cut(sizes, world.size)[world.rank]
-        blobs = [np.array(views[p.name][p.start : p.stop]) for p in pieces]
-        head = Head(
-            standing.applied,
-            standing.lineage,
-            world.rank,
-            world.size,
-            world.ids[0],
-            standing.identity,
-            tuple(pieces),
-            (),
-        )
+        steady = _addresses_written_in_update(self.state)
+        blobs = [_bytes_of(by_name[p.name], p) for p in pieces]
+        blobs = [
+            blob if _address(by_name[p.name]) in steady else blob.copy()
+            for p, blob in zip(pieces, blobs, strict=True)
+        ]
+        head = _head(standing, world, pieces)
+        self._copied.clear()
         self._later(lambda: self._send_share(newcomers, world.generation, head, header, blobs))
+
+    def settle(self) -> None:
+        """Return when State may be written: all that is lent of it is copied."""
+        self._copied.wait()
 
     def _send_share(
         self,
@@ -131,11 +141,16 @@ class Lender:
         header: bytes,
         blobs: Sequence[np.ndarray],
     ) -> None:
-        for each in newcomers:  # first: it connects while we hash
+        try:
+            copies = [blob.copy() for blob in blobs]
+        finally:
+            self._copied.set()
+        for each in newcomers:  # it connects while we hash
             self.group.feeds.invite(each.id, each.address, generation, head.step)
-        told = to_json(head) | {"digests": [sha256(blob.data).hexdigest() for blob in blobs]}
-        message = [json.dumps(told).encode(), header, *blobs]
-        self.group.feeds.send([each.id for each in newcomers], generation, STATE, message)
+        digests = [sha256(blob.data).hexdigest() for blob in copies]
+        told = json.dumps(to_json(replace(head, digests=tuple(digests)))).encode()
+        ids = [each.id for each in newcomers]
+        self.group.feeds.send(ids, generation, STATE, [told, header, *copies])
 
     def feed(self, ids: tuple[str, ...]) -> None:
         """Send the result of the last step to these."""
@@ -144,6 +159,7 @@ class Lender:
 
     def end(self, ids: tuple[str, ...], at_once: bool) -> None:
         """End the feeds to these: at once, or after all that was sent."""
+        self.settle()
         self._later(lambda: self.group.feeds.end(ids, at_once))
 
     def _later(self, act: Callable[[], None]) -> None:
@@ -155,7 +171,44 @@ class Lender:
 
     def _run(self) -> None:
         while True:
-            self._todo.get()()
+            act = self._todo.get()
+            try:
+                act()
+            except Exception as error:  # noqa: BLE001 - a newcomer that gets nothing joins without
+                print(f"elastic: could not lend State: {error}", file=sys.stderr, flush=True)
+
+
+def _head(standing: Standing, world: World, pieces: list[Piece]) -> Head:
+    return Head(
+        standing.applied,
+        standing.lineage,
+        world.rank,
+        world.size,
+        world.ids[0],
+        standing.identity,
+        tuple(pieces),
+        (),
+    )
+
+
+def _bytes_of(array: np.ndarray, piece: Piece) -> np.ndarray:
+    return array.reshape(-1).view(np.uint8)[piece.start : piece.stop]
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def _addresses_written_in_update(state: State) -> set[int]:
+    """Return where arrays lie that `train_step` cannot write: parameters, and what optimizers keep.
+
+    Buffers it can, and of other parts nobody knows what their `state_dict` shares with them.
+    """
+    optimizers = [part for _, part in state.parts() if isinstance(part, Optimizer)]
+    kept = [each for part in optimizers for each in part.state.values()]
+    tensors = [value for each in kept for value in each.values() if isinstance(value, Tensor)]
+    tensors += state.named_parameters().values()
+    return {_address(t.detach().numpy()) for t in tensors if t.device.type == "cpu"}
 
 
 # -- the newcomer --------------------------------------------------------------------------------

@@ -355,6 +355,7 @@ class Loop:
         result = self.steps.reduced
         assert result is not None
         assert result.step == command.step
+        self.lender.settle()
         place = f"update of step {command.step}"
         with _placed(place), doing().user_code("update", command.step):
             lineage = self.steps.apply(result, self.world.generation, self.standing.lineage)
