@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -102,8 +102,8 @@ class Lender:
         self._generation = 0
         self._copied = threading.Event()
         self._copied.set()
-        self._todo: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._todo: deque[Callable[[], None]] = deque()
+        self._changing = threading.Lock()
 
     def lend(self, newcomers: tuple[Candidate, ...], standing: Standing, world: World) -> None:
         """Send this member's share of State as it is now.
@@ -164,18 +164,22 @@ class Lender:
 
     def _later(self, act: Callable[[], None]) -> None:
         """Do it in the background, after what was asked before."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="elastic-lend", daemon=True)
-            self._thread.start()
-        self._todo.put(act)
+        with self._changing:
+            self._todo.append(act)
+            if len(self._todo) == 1:
+                threading.Thread(target=self._run, name="elastic-lend", daemon=True).start()
 
     def _run(self) -> None:
+        """Do all that is to be done; the first stays in the queue while it is being done."""
         while True:
-            act = self._todo.get()
             try:
-                act()
+                self._todo[0]()
             except Exception as error:  # noqa: BLE001 - a newcomer that gets nothing joins without
                 print(f"elastic: could not lend State: {error}", file=sys.stderr, flush=True)
+            with self._changing:
+                self._todo.popleft()
+                if not self._todo:
+                    return
 
 
 def _head(standing: Standing, world: World, pieces: list[Piece]) -> Head:
