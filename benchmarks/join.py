@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -30,6 +30,8 @@ from rich.table import Table
 
 from elastic.agent.embedded_etcd import EmbeddedEtcd
 
+Commits = dict[int, tuple[float, int]]
+"""When each step was first committed, and by how many workers."""
 STEADY_STEPS = 8
 TIMEOUT_S = 240.0
 
@@ -70,6 +72,10 @@ class Run:
     """The gap between the last step without it and the first with it."""
     waiting: float
     """From the newcomer's readiness to its first step."""
+    copying: float
+    """So long the one that trains stood still for its State to be copied."""
+    turning: float
+    """So long it stood still between its last step alone and its first together."""
 
     @property
     def excess(self) -> float:
@@ -104,13 +110,15 @@ def one_join(parameters: int, sizes: list[str]) -> Run:
         endpoint = etcd.start()
         stack.callback(etcd.stop)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        commits: dict[int, tuple[float, int]] = {}
+        commits: Commits = {}
+        pauses: dict[str, float] = {}
         first = start(stack, folder / "first", endpoint, sizes)
-        follow(first, commits, lambda: len(commits) > STEADY_STEPS)
+        follow(first, commits, pauses, lambda: len(commits) > STEADY_STEPS)
         second = start(stack, folder / "second", endpoint, sizes)
-        ready = follow(second, {}, lambda: False, until="ready")
-        follow(first, commits, lambda: sum(n == 2 for _, n in commits.values()) > STEADY_STEPS)
-    return measured(copy, ready, commits)
+        ready = follow(second, {}, {}, lambda: False, until="ready")
+        together = lambda: sum(size == 2 for _, size in commits.values())  # noqa: E731
+        follow(first, commits, pauses, lambda: together() > STEADY_STEPS)
+    return measured(copy, ready, commits, pauses)
 
 
 def start(stack: ExitStack, folder: Path, endpoint: str, sizes: list[str]) -> Job:
@@ -127,10 +135,18 @@ def start(stack: ExitStack, folder: Path, endpoint: str, sizes: list[str]) -> Jo
     return Job(process, folder / "events")
 
 
-def follow(job: Job, commits: dict[int, tuple[float, int]], enough: Any, until: str = "") -> float:
-    """Note (time, workers) of the first commit of each step; return the time of the last event."""
+def follow(
+    job: Job,
+    commits: Commits,
+    pauses: dict[str, float],
+    enough: Callable[[], bool],
+    until: str = "",
+) -> float:
+    """Note the first commit of each step, and pauses; return the time of the last event."""
     deadline = time.monotonic() + TIMEOUT_S
     for event in events(job, deadline):
+        if "pause_s" in event:
+            pauses[event["event"]] = event["pause_s"]
         if event["event"] == "step":
             commits.setdefault(event["step"], (event["t"], event["world_size"]))
         if event["event"] == until or enough():
@@ -146,7 +162,7 @@ def events(job: Job, deadline: float) -> Iterator[dict[str, Any]]:
         yield event
 
 
-def measured(copy: float, ready: float, commits: dict[int, tuple[float, int]]) -> Run:
+def measured(copy: float, ready: float, commits: Commits, pauses: dict[str, float]) -> Run:
     """Return the gaps between committed steps, before and after the newcomer is in."""
     steps = sorted(commits)
     gaps = [(commits[a][0], commits[b][0], commits[b][1]) for a, b in pairwise(steps)]
@@ -161,6 +177,8 @@ def measured(copy: float, ready: float, commits: dict[int, tuple[float, int]]) -
         max(lending),
         together[0],
         joined - ready,
+        pauses["lend"],
+        pauses["sync"],
     )
 
 
@@ -187,6 +205,8 @@ def show(runs: list[Run], parameters: int) -> None:
         "longest gap while State is lent": [run.lending for run in runs],
         "gap of the hand-over": [run.handover for run in runs],
         "longest gap less a median step": [run.excess for run in runs],
+        "of these, standing still to copy": [run.copying for run in runs],
+        "of these, standing still to turn": [run.turning for run in runs],
         "from ready to its first step": [run.waiting for run in runs],
     }
     for name, values in rows.items():

@@ -72,6 +72,10 @@ class Loop:
         self._snapshot: tuple[int, Any] = (0, None)
         """The step whose hooks were begun last, and State before them."""
         self._marks = RecoveryMarks()
+        self._turned: float | None = None
+        """When a planned change began, for whose sake all pause."""
+        self._lent: dict[str, Any] | None = None
+        """What is to be told of State that was lent, once it is copied."""
         self._ended: Result | None = None
         self._result: Result | None = None
         self._has_said_idle = False
@@ -116,6 +120,7 @@ class Loop:
             return handler(command)
         except Aborted as error:
             self._marks.aborted(monotonic())
+            self._turned = None
             self._tell("abort", reason=str(error), peer=error.peer)
             return core.Interrupted()
 
@@ -296,7 +301,8 @@ class Loop:
         if self.options.sync is not None:
             self._call_sync(self.options.sync)
         self._marks.synced(monotonic())
-        self._tell("sync")
+        turned, self._turned = self._turned, None
+        self._tell("sync", **{"pause_s": monotonic() - turned} if turned else {})
         return core.Synced()
 
     def _call_sync(self, sync: Callable[..., Any]) -> None:
@@ -355,7 +361,7 @@ class Loop:
         result = self.steps.reduced
         assert result is not None
         assert result.step == command.step
-        self.lender.settle()
+        self._settle()
         place = f"update of step {command.step}"
         with _placed(place), doing().user_code("update", command.step):
             lineage = self.steps.apply(result, self.world.generation, self.standing.lineage)
@@ -375,8 +381,19 @@ class Loop:
     # -- newcomers (S9) ------------------------------------------------------------------------
 
     def _do_lend(self, command: core.Lend) -> None:
+        began = monotonic()
         self.lender.lend(command.newcomers, self.standing, self.world)
-        self._tell("lend", to=[each.id for each in command.newcomers])
+        to = [each.id for each in command.newcomers]
+        self._lent = {"to": to, "pause_s": monotonic() - began}
+
+    def _settle(self) -> None:
+        """State is to be written: what is lent of it must be copied first (S9)."""
+        lent, self._lent = self._lent, None
+        if lent is None:
+            return
+        began = monotonic()
+        self.lender.settle()
+        self._tell("lend", **lent | {"pause_s": lent["pause_s"] + monotonic() - began})
 
     def _do_feed(self, command: core.Feed) -> None:
         self.lender.feed(command.ids)
@@ -449,6 +466,7 @@ class Loop:
         generation = self.world.generation
         turn = control.Boundary(generation, command.step, command.joins, command.leaves)
         self.link.send(turn)
+        self._turned = monotonic()
 
     def _do_end(self, command: core.End) -> core.Ended:
         result = self._final()
