@@ -199,7 +199,8 @@ def test_a_pass_that_is_left_early_ends_its_workers():
 
 
 SCRIPT = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 from elastic.data import DataLoader, Dataset
 class Endless(Dataset):
     def __len__(self):
@@ -224,8 +225,10 @@ def test_workers_end_with_their_loader(how):
         workers = [psutil.Process(pid) for pid in set(pids)]
         assert len(workers) == 2
         loader.send_signal(how)
-        loader.stdout.read()  # until nobody holds it any more
-        assert loader.wait(PATIENCE_S) != 0
+        try:
+            assert loader.wait(PATIENCE_S) != 0
+        finally:
+            loader.kill()
     _, alive = psutil.wait_procs(workers, PATIENCE_S)
     assert not alive
 
