@@ -51,7 +51,7 @@ bench-cpu: $(PEERS)   ## the same jobs on PyTorch and on ours (installs the extr
 simulate: $(STAMP)   ## 5,000 jobs in virtual time under faults drawn from seeds
 	$(BIN)/python -m elastic.testing.simulation --seeds 0:5000
 
-bench: $(STAMP)   ## every table of benchmarks/
+bench: $(PEERS)   ## every table of benchmarks/, beside PyTorch, torchrun and torchft
 	$(BIN)/python benchmarks/recovery.py
 	$(BIN)/python benchmarks/scaling.py
 

@@ -75,15 +75,19 @@ class Group(Operations):
     def enter(self, generation: int, members: Sequence[Member], rank: int) -> None:
         """Move to a new generation; connections to members that stay are kept.
 
+        After a planned change somebody may still need what was sent in the last one; what is on
+        its way in a generation that was broken is dropped.
+
         Raises:
             ProtocolError: this generation or a newer one was entered before.
         """
         members = tuple(members)
         peers = [member for at, member in enumerate(members) if at != rank]
+        broken = self._mailbox.standing.abort is not None
         self._mailbox.take(core.Entered(generation, tuple(peer.id for peer in peers)))
         self.generation, self.members, self.rank = generation, members, rank
         self.size, self._next = len(members), {}
-        self._transport.enter(generation, peers)
+        self._transport.enter(generation, peers, broken)
 
     def interrupt(self, generation: int, reason: str) -> None:
         """End every wait, and each one to come, until `generation` or a newer one is entered."""

@@ -161,15 +161,19 @@ class Transport:
         self._drop_readers(keep=set())
         self._drop_note_channels()
 
-    def enter(self, generation: int, peers: Iterable[Member]) -> None:
-        """Keep the streams from and to those who stay, end the others, make what is missing."""
+    def enter(self, generation: int, peers: Iterable[Member], broken: bool = False) -> None:
+        """Keep the streams from and to those who stay, end the others, make what is missing.
+
+        What is on its way in a generation that was `broken` is dropped.
+        """
         addresses = {peer.id: peer.address for peer in peers}
         with self._changed:
             self.generation, self._peers = generation, frozenset(addresses)
         self._drop_readers(keep=set(addresses))
         self._drop_outboxes(keep=set(addresses))
         for id, address in addresses.items():
-            self.outbox(id).purge(generation)
+            if broken:
+                self.outbox(id).purge(generation)
             if id not in self._readers or not self._readers[id].alive:
                 self._readers[id] = Reader(self, id, address, self._hello(id))
 

@@ -144,6 +144,19 @@ def test_a_message_from_the_past_changes_nothing(company):
     assert company.together([a, b], lambda g: g.gather(b"new")) == [[b"new"] * 2] * 2
 
 
+def test_who_is_slow_gets_what_was_sent_before_a_planned_change(company):
+    """S4: all members finish the step; the quick ones must not take back what they have sent."""
+    a, b = company.add("a", "b")
+    members = [Member("a", a.address), Member("b", b.address)]
+    a.enter(1, members, 0)
+    a.send(np.arange(3), 1)
+    a.enter(2, members, 0)
+    b.enter(1, members, 1)
+    assert in_background(b.recv, 0).result(10).tolist() == [0, 1, 2]
+    b.enter(2, members, 1)
+    company.together([a, b], Group.barrier)
+
+
 def test_early_messages_wait_for_their_generation(company):
     a, b = company.add("a", "b")
     members = [Member("a", a.address), Member("b", b.address)]
