@@ -16,7 +16,6 @@ import sys
 import time
 import urllib.request
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -125,8 +124,8 @@ def served(endpoint: str) -> int:
     """How many calls that are no lease's keep-alive the store has served."""
     with urllib.request.urlopen(f"http://{endpoint}/metrics") as answer:
         text = answer.read().decode()
-    lines = [line for line in text.splitlines() if line.startswith("grpc_server_msg_received_total")]
-    return sum(int(float(line.split()[-1])) for line in lines if "LeaseKeepAlive" not in line)
+    calls = [line for line in text.splitlines() if line.startswith("grpc_server_msg_received")]
+    return sum(int(float(line.split()[-1])) for line in calls if "LeaseKeepAlive" not in line)
 
 
 def main() -> None:
