@@ -46,6 +46,8 @@ ENV_JOB = "ELASTIC_JOB"
 """The job's name (`--rdzv-id`)."""
 ENV_BIND = "ELASTIC_BIND"
 """The host that the worker's collectives listen on."""
+ENV_TLS = {"ca": "ELASTIC_TLS_CA", "cert": "ELASTIC_TLS_CERT", "key": "ELASTIC_TLS_KEY"}
+"""The files of mutual TLS between workers: paths, never what is in them."""
 ENV_THREADS = "ELASTIC_THREADS"
 """BLAS threads for each worker: part of the job's identity (PROTOCOL B6)."""
 ENV_FRESH = "ELASTIC_FRESH"

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-__all__ = ["Vocabulary", "from_json", "to_json"]
+__all__ = ["Vocabulary", "from_json", "parsed", "to_json"]
 
 
 def to_json(value: Any) -> Any:
@@ -104,7 +104,8 @@ def _from_object(kind: type, data: Any) -> Any:
         raise ValueError(f"{kind.__name__}: {error}") from None
 
 
-def _parsed(line: bytes) -> Any:
+def parsed(line: bytes) -> Any:
+    """Return what JSON says. Raises ValueError, whatever the bytes."""
     try:
         return json.loads(line)
     except RecursionError:
@@ -131,7 +132,7 @@ class Vocabulary:
         Raises:
             ValueError: not JSON, an unknown type, or fields that do not fit.
         """
-        body = _parsed(line)
+        body = parsed(line)
         if not isinstance(body, dict) or not isinstance(body.get("type"), str):
             raise ValueError("a message is an object with a type")
         kind = self.kinds.get(body.pop("type"))

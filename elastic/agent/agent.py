@@ -39,6 +39,7 @@ from elastic.rendezvous.record import DONE, FAILED
 from elastic.rendezvous.service import Rendezvous, Site, forget_job
 from elastic.rendezvous.settings import Settings
 from elastic.telemetry.channel import ChannelClosed
+from elastic.telemetry.refusals import Refusals
 from elastic.world import Member, World
 
 __all__ = ["run"]
@@ -106,6 +107,7 @@ class Agent:
         """A worker failed after the job was done: its script does more than train."""
         self._over: do.TellOver | None = None
         self._signal = 0
+        self._refusals = Refusals("ping", self._deliver)
         self._wake, self._waker = socket.socketpair()
 
     # -- the beginning and the end -------------------------------------------------------------
@@ -114,7 +116,8 @@ class Agent:
         """Return the exit code."""
         self._catch_signals()
         store = self._open_store()
-        ping = PingServer(self.settings.bind, self.settings.token, self._answer)
+        asked = self.settings
+        ping = PingServer(asked.bind, asked.token, self._answer, self._refusals)
         self._stack.callback(ping.close)
         self.rendezvous = self._join(store, ping.address)
         self._stack.callback(self.rendezvous.close)
@@ -131,7 +134,14 @@ class Agent:
             self._spawn(rank)
         while self.supervisor.workers or self._owed:
             self._turn()
+        self._hear_last_refusals()
         return self._exit_code()
+
+    def _hear_last_refusals(self) -> None:
+        self._refusals.close()
+        for item in list(self._inbox):
+            if isinstance(item, control.Event):
+                self.evidence.observe(item)
 
     def _catch_signals(self) -> None:
         for end in (self._wake, self._waker):
@@ -153,15 +163,16 @@ class Agent:
             etcd = EmbeddedEtcd()
             self._stack.callback(etcd.stop)
             endpoints = (etcd.start(),)
-        store = EtcdStore(endpoints)
+        store = EtcdStore(endpoints, login=self.settings.etcd)
         self._stack.callback(store.close)
         return store
 
     def _join(self, store: EtcdStore, agent: str) -> Rendezvous:
         asked = self.settings
+        ca = asked.tls.ca_digest() if asked.tls else ""
         rendezvous = Rendezvous(
             store,
-            Site(asked.job, agent, asked.lease_ttl_s, asked.token),
+            Site(asked.job, agent, asked.lease_ttl_s, asked.token, ca),
             Settings(asked.min_workers, asked.max_workers),
             self._deliver,
             self._probe,
@@ -261,6 +272,7 @@ class Agent:
             do.TellOver: self._on_over,
             do.Readmit: self._on_readmit,
             do.Say: lambda say: self.console.out(f"elastic-run: {say.text}"),
+            control.Event: self.evidence.observe,  # a door of the agent's own
         }
         return handlers[type(item)](item)
 
@@ -602,7 +614,8 @@ class Agent:
         member = command.member
         timeout_s = _PATIENT_S if command.patient else _IMPATIENT_S
         token = self.settings.token
-        found = probe(member.address, member.agent, member.id, token, timeout_s)
+        tls = self.settings.tls is not None
+        found = probe(member.address, member.agent, member.id, token, timeout_s, tls=tls)
         return ev.Verdict(
             command.generation, member.id, command.by, found.dead, found.reason, found.silent
         )

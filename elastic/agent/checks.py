@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 ETCD_PORT = 2379
-_TOKEN_CHARS = 4096
+_TOKEN_CHARS_LEAST, _TOKEN_CHARS = 16, 4096
 
 
 def whole_number(least: int) -> Callable[[str], int]:
@@ -194,6 +194,12 @@ def this_host(host: str, secret: str) -> str:
         raise ConfigError(
             f"--bind {host} listens to the network and expects a token, got none; "
             f"give --token-file FILE or set {ENV_TOKEN}"
+        )
+    if len(secret) < _TOKEN_CHARS_LEAST and not all(each.is_loopback for each in addresses):
+        raise ConfigError(
+            f"--bind {host} listens to the network and expects a token of at least "
+            f"{_TOKEN_CHARS_LEAST} characters, got {len(secret)}: from an HMAC of a shorter one, "
+            "such as the store's, it can be guessed; make one with: openssl rand -hex 32"
         )
     _try_listening(host)
     return host

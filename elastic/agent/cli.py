@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from elastic import __version__
-from elastic.agent import chaos, checks
+from elastic.agent import chaos, checks, doors
 from elastic.agent.settings import AgentSettings
 from elastic.errors import AuthError, ConfigError, StoreUnavailable
 
@@ -41,7 +41,7 @@ _TORCHRUN_ONLY = {
     "--nnodes": "hosts come and go; --min-workers and --max-workers bound the job",
     "--node-rank": "ranks are assigned by the rendezvous; leave it out",
     "--rdzv-backend": "the rendezvous is always etcd; leave it out",
-    "--rdzv-conf": "use --lease-ttl and --rdzv-timeout",
+    "--rdzv-conf": "use --lease-ttl, --rdzv-timeout, and --rdzv-ca, -cert, -key, -user for etcd's",
     "--master-addr": "use --rdzv-endpoint",
     "--master-port": "use --rdzv-endpoint",
     "--monitor-interval": "exits are noticed at once; leave it out",
@@ -112,6 +112,8 @@ def parse(args: Sequence[str]) -> AgentSettings:
     asked["script"] = checks.wanted_script(flags.script, module=flags.module)
     asked["script_args"] = tuple(flags.script_args)
     asked["bind"] = checks.this_host(flags.bind, secret)
+    asked["tls"] = doors.workers_tls(asked, flags.bind)
+    asked["etcd"] = doors.etcd_login(asked)
     return AgentSettings(**asked, token=secret)
 
 
@@ -228,6 +230,14 @@ _STORE = (
         "HOST",
         "this host's address, where its workers listen (default: %(default)s)",
     ),
+    _Flag("--tls-ca", "tls_ca", str, "FILE", "mutual TLS between workers: the CA of the job"),
+    _Flag("--tls-cert", "tls_cert", str, "FILE", "this host's certificate, for what --bind names"),
+    _Flag("--tls-key", "tls_key", str, "FILE", "its private key"),
+    _Flag("--rdzv-ca", "rdzv_ca", str, "FILE", "TLS to etcd: the CA of etcd's certificates"),
+    _Flag("--rdzv-cert", "rdzv_cert", str, "FILE", "the certificate that etcd asks for"),
+    _Flag("--rdzv-key", "rdzv_key", str, "FILE", "its private key"),
+    _Flag("--rdzv-user", "rdzv_user", str, "NAME", "etcd's user, where it asks for one"),
+    _Flag("--rdzv-password-file", "rdzv_password_file", str, "FILE", "that user's password"),
     _Flag(
         "--fresh",
         "fresh",

@@ -13,6 +13,7 @@ from elastic.control import (
     ENV_FRESH,
     ENV_JOB,
     ENV_THREADS,
+    ENV_TLS,
     ENV_TOKEN,
 )
 
@@ -46,15 +47,21 @@ def worker_environment(
         ENV_BIND: settings.bind,
         ENV_THREADS: str(settings.threads),
     }
+    ours |= _tls(settings)
     if settings.fresh:
         ours[ENV_FRESH] = "1"
-    kept = {name: value for name, value in inherited.items() if name != ENV_FRESH}
+    not_theirs = {ENV_FRESH, *ENV_TLS.values()}
+    kept = {name: value for name, value in inherited.items() if name not in not_theirs}
     return {**_defaults(), **kept, **_same_bits(settings), **_torch(settings, local_rank), **ours}
 
 
 def _defaults() -> dict[str, str]:
     # the order of a set of strings must not differ between workers (B6)
     return {"PYTHONHASHSEED": "0", "GRPC_VERBOSITY": "ERROR"}
+
+
+def _tls(settings: AgentSettings) -> dict[str, str]:
+    return {} if settings.tls is None else {v: getattr(settings.tls, k) for k, v in ENV_TLS.items()}
 
 
 def _same_bits(settings: AgentSettings) -> dict[str, str]:

@@ -22,6 +22,7 @@ import hmac
 import json
 import secrets
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from elastic.clock import monotonic
+from elastic.telemetry.refusals import Refusals
 
 __all__ = ["Answer", "PingServer", "Verdict", "greet", "probe"]
 
@@ -62,6 +64,11 @@ class _Silence(Exception):
 def _proof(token: str, *parts: str) -> str:
     # JSON keeps the parts apart: ("ab", "c") must not sign as ("a", "bc")
     return hmac.new(token.encode(), json.dumps(parts).encode(), "sha256").hexdigest()
+
+
+def _equal(proof: str, said: Any) -> bool:
+    # JSON may hold half of a surrogate pair, which UTF-8 cannot
+    return hmac.compare_digest(proof.encode(), str(said).encode(errors="replace"))
 
 
 class _Lines:
@@ -109,14 +116,21 @@ class PingServer:
     """Answers for the workers of this agent, in threads of its own, until it is closed.
 
     `answer(member_id)` is called in those threads; for a member that it does not know it says
-    `{"alive": False, "reason": …}`.
+    `{"alive": False, "reason": …}`. Whoever gets no answer is counted in `refusals`.
     """
 
-    def __init__(self, bind: str, token: str, answer: Callable[[str], Answer]):
+    def __init__(
+        self,
+        bind: str,
+        token: str,
+        answer: Callable[[str], Answer],
+        refusals: Refusals | None = None,
+    ):
         family = socket.AF_INET6 if ":" in bind else socket.AF_INET
         self._socket = socket.create_server((bind, 0), family=family, backlog=128)
         self._token = token
         self._answer = answer
+        self.refusals = refusals or Refusals("ping")
         self._askers = threading.BoundedSemaphore(_MAX_ASKERS)
         self._closing = threading.Event()
         port = self._socket.getsockname()[1]
@@ -131,6 +145,7 @@ class PingServer:
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread in accept
         self._socket.close()
         self._thread.join(_SERVE_TIMEOUT_S)
+        self.refusals.close()
 
     def _accept(self) -> None:
         while not self._closing.is_set():
@@ -143,11 +158,16 @@ class PingServer:
                 threading.Thread(target=self._serve, args=(asker,), daemon=True).start()
             else:
                 asker.close()
+                self.refusals.count("too many at once")
 
     def _serve(self, asker: socket.socket) -> None:
         try:
-            with asker, contextlib.suppress(OSError, _Silence):
+            with asker:
                 self._reply(_Lines(asker, monotonic() + _SERVE_TIMEOUT_S))
+        except _Silence as error:
+            self.refusals.count(str(error))
+        except OSError:
+            self.refusals.count("hung up or said nothing")
         finally:
             self._askers.release()
 
@@ -158,8 +178,8 @@ class PingServer:
         theirs, member = str(asked.get("nonce")), str(asked.get("member"))
         callback = str(asked.get("callback") or "")
         proof = _proof(self._token, "ask", nonce, theirs, member, *([callback] * bool(callback)))
-        if not hmac.compare_digest(proof.encode(), str(asked.get("proof")).encode()):
-            return  # a stranger learns nothing, not even that
+        if not _equal(proof, asked.get("proof")):  # a stranger learns nothing, not even that
+            raise _Silence("no proof of the job's token")
         told = _reaches(callback) if callback else self._answer(member)
         answer = {key: _short(value) for key, value in told.items()}
         signed = _proof(self._token, "answer", theirs, json.dumps(answer, sort_keys=True))
@@ -176,8 +196,12 @@ def probe(
     member_id: str,
     token: str,
     timeout_s: float = 0.3,
+    *,
+    tls: bool = False,
 ) -> Verdict:
     """Return the verdict on a suspected member, within about `timeout_s`, or twice that.
+
+    `tls` says that workers of this job speak TLS.
 
     Dead is who refuses the connection, whom its own agent calls dead, or who is silent like its
     agent. Both are asked at once.
@@ -196,7 +220,7 @@ def probe(
             return _by_its_agent(asked.result())
         except (OSError, _Silence) as error:
             why = f"its agent {agent_address} is silent ({error})"
-        if door is not None and _speaks(door, timeout_s):
+        if door is not None and _speaks(door, timeout_s, _tls_hello() if tls else _HTTP2_HELLO):
             return Verdict(False, f"{why}, but the worker itself answers at {worker_address}")
     reason = f"{why}, and so is the worker at {worker_address} for {timeout_s:g} s"
     return Verdict(True, reason, silent=True)
@@ -240,13 +264,27 @@ def _connect(address: str, deadline: float) -> socket.socket:
     host, _, port = address.rpartition(":")
     if not port.isdecimal() or int(port) > 65535:
         raise OSError(f"{address!r} is no host:port")
-    return socket.create_connection((host.strip("[]"), int(port)), timeout=_left(deadline))
+    try:
+        return socket.create_connection((host.strip("[]"), int(port)), timeout=_left(deadline))
+    except ValueError as error:  # what no host can be called
+        raise OSError(f"{address!r} is no host:port: {error}") from None
 
 
-def _speaks(sock: socket.socket, timeout_s: float) -> bool:
+def _tls_hello() -> bytes:
+    """Return a client's first words in TLS."""
+    words = ssl.MemoryBIO()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.set_alpn_protocols(["h2"])
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), words).do_handshake()
+    return words.read()
+
+
+def _speaks(sock: socket.socket, timeout_s: float, hello: bytes) -> bool:
     """Return whether a gRPC server answers there: its event loop runs without Python's threads."""
     try:
-        sock.sendall(_HTTP2_HELLO)
+        sock.sendall(hello)
         sock.settimeout(timeout_s)
         return bool(sock.recv(1))
     except OSError:
@@ -264,8 +302,6 @@ def _ask(address: str, member_id: str, token: str, timeout_s: float, callback: s
         said = lines.receive()
     answer = said.get("answer")
     signed = _proof(token, "answer", nonce, json.dumps(answer, sort_keys=True))
-    if not isinstance(answer, dict) or not hmac.compare_digest(
-        signed.encode(), str(said.get("proof")).encode()
-    ):
+    if not isinstance(answer, dict) or not _equal(signed, said.get("proof")):
         raise _Silence("cannot prove that it is of this job")
     return answer

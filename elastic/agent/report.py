@@ -11,6 +11,7 @@ from typing import Any
 
 from elastic.control import Committed, Event, Finished
 from elastic.telemetry.recovery import Recovery, goodput
+from elastic.telemetry.refusals import REFUSED
 from elastic.wire import from_json, to_json
 
 __all__ = ["RunReport", "recovery_in"]
@@ -41,6 +42,7 @@ class RunReport:
         self._recoveries: dict[tuple[int, str], Recovery] = {}
         self._audit: str | None = None
         self._chaos: list[dict[str, Any]] = []
+        self._refused: dict[tuple[Any, ...], int] = {}
 
     def observe(self, message: Any) -> None:
         """Take what a message of a worker says for the report, if anything."""
@@ -50,6 +52,8 @@ class RunReport:
             self.finished(message.result)
         elif isinstance(message, Event):
             self._recovered(recovery_in(message))
+            if message.event == REFUSED:
+                self._refuse(**message.fields)
 
     def grouped(self, world_size: int) -> None:
         """Note a new generation."""
@@ -80,6 +84,7 @@ class RunReport:
             "goodput": goodput(total_s, lost_s),
             "audit": self._audit,
             "chaos": self._chaos,
+            "refused": self._refusals(),
         }
 
     def write(self, path: Path) -> None:
@@ -102,6 +107,17 @@ class RunReport:
             self._first_t = message.t
         self._steps = max(self._steps, message.step)
         self._last_t = max(self._last_t, message.t)
+
+    def _refuse(self, pid: int, door: str, reason: str, count: int) -> None:
+        key = (pid, door, reason)
+        self._refused[key] = max(count, self._refused.get(key, 0))
+
+    def _refusals(self) -> dict[str, int]:
+        """Return how many were refused at the doors of this host, by door and reason."""
+        total: dict[str, int] = {}
+        for (_, door, reason), count in sorted(self._refused.items()):
+            total[f"{door}: {reason}"] = total.get(f"{door}: {reason}", 0) + count
+        return total
 
     def _recovered(self, recovery: Recovery | None) -> None:
         """Keep the slowest account: each worker here tells of the same recovery."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from elastic.agent.chaos import Chaos
+from elastic.tls import EtcdLogin, TLSFiles
 
 __all__ = ["AgentSettings"]
 
@@ -23,10 +24,14 @@ class AgentSettings:
     """The name that the agents of one job share (`--rdzv-id`)."""
     endpoints: tuple[str, ...] = ()
     """host:port of each etcd endpoint; none: an embedded etcd of our own (`--standalone`)."""
-    token: str = ""
+    token: str = field(default="", repr=False)
     """The job's secret; empty only where everything listens on loopback (PROTOCOL P3)."""
     bind: str = "127.0.0.1"
     """The host that the workers' collectives and the agent's ping listen on."""
+    tls: TLSFiles | None = None
+    """Mutual TLS between the workers; None: in the clear."""
+    etcd: EtcdLogin = field(default_factory=EtcdLogin)
+    """How to pass etcd's door: by TLS, by a user's password, or in the clear."""
     rdzv_timeout_s: float = 30.0
     lease_ttl_s: float = 3.0
 

@@ -14,7 +14,8 @@ from elastic.collectives.operations import Blob
 from elastic.collectives.outbox import Ending, Outbox
 
 if TYPE_CHECKING:  # `import elastic` is light: no gRPC before it is used
-    from elastic.collectives.grpc_transport import Note, Transport
+    from elastic.collectives.admission import Note
+    from elastic.collectives.grpc_transport import Transport
 
 __all__ = ["Feeds", "Source"]
 

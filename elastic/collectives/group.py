@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from elastic.collectives import core
+from elastic.collectives.admission import Note
 from elastic.collectives.feeds import Feeds
 from elastic.collectives.frames import Header, Message, Outgoing, as_bytes
-from elastic.collectives.grpc_transport import Note, Transport
+from elastic.collectives.grpc_transport import Transport
 from elastic.collectives.mailbox import Mailbox
 from elastic.collectives.operations import Blob, Operations, pack, unpack
 from elastic.collectives.settings import GroupSettings
 from elastic.errors import ConfigError
+from elastic.telemetry.refusals import Refusals
+from elastic.tls import TLSFiles
 from elastic.world import Member
 
 __all__ = ["Group", "connect"]
@@ -36,6 +39,8 @@ class Group(Operations):
         me: this member's id, if it is known yet.
         on_suspect: called with (generation, member id, reason) when the connection to a member
             of the group breaks; once per member and generation, from another thread.
+        refusals: counts the callers that were refused; closed with the group.
+        tls: who members are and whom they trust; without it connections are in the clear.
     """
 
     def __init__(
@@ -46,6 +51,8 @@ class Group(Operations):
         me: str = "",
         settings: GroupSettings | None = None,
         on_suspect: OnSuspect = _nobody_asks,
+        refusals: Refusals | None = None,
+        tls: TLSFiles | None = None,
     ):
         self.settings = settings or GroupSettings()
         self.direct_below_bytes = self.settings.direct_below_bytes
@@ -56,7 +63,7 @@ class Group(Operations):
         self._next: dict[str, int] = {}
         self._mailbox = Mailbox(self.settings.parked_limit_bytes, self._abandon, on_suspect)
         inbox = _Inbox(self._mailbox, lambda note: self.on_note(note))
-        self._transport = Transport(job, token, bind, inbox, self.settings)
+        self._transport = Transport(job, token, bind, inbox, self.settings, refusals, tls)
         self.on_note: Callable[[Note], None] = lambda note: None
         """Called with what members and newcomers tell each other, from another thread."""
         self.feeds = Feeds(self._transport, self.settings.chunk_bytes)
@@ -102,10 +109,10 @@ class Group(Operations):
         self._mailbox.check()
 
     def counters(self) -> dict[str, int]:
-        """Return what was refused: messages behind the fence, callers without the token."""
+        """Return what was refused: messages behind the fence, callers that are no members."""
         return {
             "refused_messages": self._mailbox.standing.refused,
-            "refused_callers": self._transport.strangers,
+            "refused_callers": self._transport.refusals.total,
         }
 
     def close(self) -> None:
@@ -113,6 +120,7 @@ class Group(Operations):
         if self._mailbox.standing.phase is not core.Phase.CLOSED:
             self._mailbox.take(core.Closed())
             self._transport.close()
+            self._transport.refusals.close()
 
     def __enter__(self) -> Group:
         return self

@@ -12,17 +12,14 @@ streams of requests with threads or `grpc.aio`, one or two for each pair, 0.7 to
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import ipaddress
 import os
+import resource
 import secrets
-import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -31,58 +28,41 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # nothing forks after gR
 import grpc
 import grpc.experimental
 
+from elastic.collectives.admission import (
+    MAX_HELLO_BYTES,
+    VERSION,
+    VOCABULARY,
+    Hello,
+    Nonces,
+    Note,
+    Prover,
+    equal,
+)
+from elastic.collectives.binding import bracket, reachable, split_bind
 from elastic.collectives.frames import Assembler, Message
 from elastic.collectives.outbox import Ending, Outbox
 from elastic.collectives.settings import GroupSettings
 from elastic.errors import AuthError, ConfigError
-from elastic.wire import Vocabulary
+from elastic.telemetry.refusals import Refusals
+from elastic.tls import TLSFiles
 from elastic.world import Member
 
-__all__ = ["Hello", "Inbox", "Transport"]
+__all__ = ["Inbox", "Transport"]
 
-VERSION = 1
 SERVICE = "/elastic.Collectives/"
 METHOD = SERVICE + "Subscribe"
 FETCH = SERVICE + "Fetch"
 NOTE = SERVICE + "Note"
+HELLO = "elastic-hello-bin"
 PROOF = "elastic-proof"
 GENERATION = "elastic-generation"
-MAX_HELLO_BYTES = 4096
 FRAME_MARGIN_BYTES = 1 << 20
 """Headers of large messages: tag, and 8 bytes a blob."""
 CLOSE_TIMEOUT_S = 0.5
-
-
-@dataclass(frozen=True)
-class Hello:
-    """What opens a stream (PROTOCOL P4): send me, `source`, what you, `target`, have for me."""
-
-    version: int
-    job: str
-    source: str
-    target: str
-    generation: int
-    nonce: str
-
-
-@dataclass(frozen=True)
-class Note:
-    """A word between a member and a newcomer, who have no round in common (S9).
-
-    With an address: `source` has State for you there, in a feed. Without: it is at `step`.
-    """
-
-    version: int
-    job: str
-    source: str
-    target: str
-    generation: int
-    step: int
-    address: str = ""
-
-
-VOCABULARY = Vocabulary([Hello])
-NOTES = Vocabulary([Note])
+IDLE_S = 10.0
+"""A connection without a stream is nobody's; members' always have one."""
+STREAMS_A_CONNECTION = 4
+"""A member opens one."""
 
 
 class Inbox(Protocol):
@@ -111,7 +91,8 @@ class Transport:
     """One member's door: its server, an outbox for each peer, a reader for each peer.
 
     Raises:
-        ConfigError: there is no token, and `bind` is not a loopback address (PROTOCOL P3).
+        ConfigError: there is no token, and `bind` is not a loopback address (PROTOCOL P3); or a
+            file of `tls` cannot be read.
     """
 
     def __init__(
@@ -121,15 +102,19 @@ class Transport:
         bind: str,
         inbox: Inbox,
         settings: GroupSettings,
+        refusals: Refusals | None = None,
+        tls: TLSFiles | None = None,
     ):
         self.job = job
         self.inbox = inbox
         self.settings = settings
         self.me = ""
         self.generation = -1
-        self.strangers = 0
-        """Calls refused for want of the job's token."""
-        self._token = (token or "").encode()
+        self.refusals = refusals or Refusals("collectives")
+        """Calls that were refused, by reason."""
+        self.prover = Prover(token)
+        self._pem = tls.pem() if tls else None
+        self._nonces = {method: Nonces() for method in (METHOD, FETCH, NOTE)}
         self._former: set[str] = set()
         self._peers: frozenset[str] = frozenset()
         self._outboxes: dict[str, Outbox] = {}
@@ -139,14 +124,29 @@ class Transport:
         self._note_channels: dict[str, Any] = {}
         self._notes: set[Any] = set()
         self._changed = threading.Condition()
-        host, port = _split_bind(bind, secret=bool(token))
+        host, port = split_bind(bind, secret=bool(token))
         self._server = grpc.server(_DaemonThreads(), [_Doors(self)], options=_options(settings))
         try:
-            port = self._server.add_insecure_port(f"{_bracket(host)}:{port}")
+            port = self._add_port(f"{bracket(host)}:{port}")
         except RuntimeError as error:
             raise ConfigError(f"collectives cannot listen on {bind}: {error}") from None
-        self.address = f"{_bracket(_reachable(host))}:{port}"
+        self.address = f"{bracket(reachable(host))}:{port}"
         self._server.start()
+
+    def _add_port(self, address: str) -> int:
+        if self._pem is None:
+            return self._server.add_insecure_port(address)
+        ca, cert, key = self._pem
+        asks = grpc.ssl_server_credentials([(key, cert)], ca, require_client_auth=True)
+        return self._server.add_secure_port(address, asks)
+
+    def channel(self, address: str) -> grpc.Channel:
+        """Return a connection to a member, which begins when it is first used."""
+        options = _options(self.settings, reader=True)
+        if self._pem is None:
+            return grpc.insecure_channel(address, options)
+        ca, cert, key = self._pem
+        return grpc.secure_channel(address, grpc.ssl_channel_credentials(ca, key, cert), options)
 
     def rename(self, me: str) -> None:
         """Be `me` from now on; what was sent and read under another id is over."""
@@ -169,6 +169,8 @@ class Transport:
         addresses = {peer.id: peer.address for peer in peers}
         with self._changed:
             self.generation, self._peers = generation, frozenset(addresses)
+            for nonces in self._nonces.values():
+                nonces.forget(generation, keep=self._peers)
         self._drop_readers(keep=set(addresses))
         self._drop_outboxes(keep=set(addresses))
         for id, address in addresses.items():
@@ -225,16 +227,18 @@ class Transport:
 
     def note(self, to: str, address: str, generation: int, step: int, mine: str = "") -> None:
         """Send a note, and do not wait; if it is lost, whoever misses it does without."""
-        request = NOTES.encode(Note(VERSION, self.job, self.me, to, generation, step, mine))
+        nonce = secrets.token_hex(16)
+        words = Note(VERSION, self.job, self.me, to, generation, step, nonce, mine)
+        request = VOCABULARY.encode(words)
         with self._changed:
             channel = self._note_channels.get(address)
             if channel is None:
-                channel = grpc.insecure_channel(address, _options(self.settings))
-                self._note_channels[address] = channel
-        proof = ((PROOF, self.proof(request).hex()),)
+                channel = self._note_channels[address] = self.channel(address)
         with suppress(ValueError):  # the channel was closed meanwhile: the note is of the past
             note = channel.unary_unary(NOTE).future(
-                request, timeout=self.settings.connect_timeout_s, metadata=proof
+                b"",
+                timeout=self.settings.connect_timeout_s,
+                metadata=((HELLO, request), (PROOF, self.prover.hello(NOTE, request))),
             )
             self._notes.add(note)  # gRPC cancels a call that nobody holds
             note.add_done_callback(self._notes.discard)
@@ -251,104 +255,118 @@ class Transport:
         nonce = secrets.token_hex(16)
         return Hello(VERSION, self.job, self.me, target, self.generation, nonce)
 
-    def proof(self, data: bytes) -> bytes:
-        """Return what only one who has the job's token can make of `data`."""
-        return hmac.digest(self._token, data, hashlib.sha256)
-
-    def admit(self, request: bytes, proof: str, words: Vocabulary = VOCABULARY) -> Any:
-        """Return the Hello (or Note) of a process of this job, else the Ending of the call."""
-        if not hmac.compare_digest(self.proof(request).hex().encode(), proof.encode()):
-            with self._changed:
-                self.strangers += 1
+    def admit(self, method: str, request: bytes, proof: str) -> Any:
+        """Return the Hello or Note of a process of this job, else the Ending, which is counted."""
+        if not equal(self.prover.hello(method, request), proof):
+            self.refusals.count("no proof of the job's token")
             return Ending("UNAUTHENTICATED", "the job's token is wrong or missing")
         try:
-            hello = words.decode(request)
+            hello = VOCABULARY.decode(request)
+            if not isinstance(hello, Note if method == NOTE else Hello):
+                raise ValueError(f"a {type(hello).__name__} for {method}")
         except ValueError as error:
+            self.refusals.count("a garbled hello")
             return Ending("INVALID_ARGUMENT", f"a garbled hello: {error}")
         mine = f"version {VERSION}, job {self.job!r}"
         if (theirs := f"version {hello.version}, job {hello.job!r}") != mine:
+            self.refusals.count("another version or job")
             return Ending("INVALID_ARGUMENT", f"{mine} here, not {theirs}")
-        return self._why_not(hello) or hello
+        return self._why_not(method, hello) or hello
 
-    def _why_not(self, hello: Hello | Note) -> Ending | None:
+    def _why_not(self, method: str, hello: Hello | Note) -> Ending | None:
         with self._changed:  # a member may be known to others a moment before it knows its own id
             self._changed.wait_for(
                 lambda: hello.target == self.me or hello.target in self._former,
                 self.settings.connect_timeout_s,
             )
             if hello.target != self.me:
+                self.refusals.count("a hello to another member")
                 return Ending("NOT_FOUND", f"{hello.target} is {self.me} now")
             if hello.generation < self.generation and hello.source not in self._peers:
+                self.refusals.count("a generation that is over")
                 over = f"generation {hello.generation} is over"
                 return Ending("FAILED_PRECONDITION", over, self.generation)
+            if not self._nonces[method].is_new(hello):
+                self.refusals.count("a hello that came before")
+                return Ending("ALREADY_EXISTS", "this hello, or a later one, was here before")
         return None
 
 
 # -- sending -----------------------------------------------------------------------------------
 
 
+_Told = Generator[bytes, None, Ending]
+"""The frames of an answer, and how it ends."""
+
+
 class _Doors(grpc.GenericRpcHandler):
-    """The service: who calls, and what it gets."""
+    """The service: who calls, and what it gets.
+
+    The hello is in the call's metadata, and the handler is one of streams: so its thread begins at
+    once, and no stranger can hold one by keeping his request back.
+    """
 
     def __init__(self, transport: Transport):
         self._transport = transport
         self._handlers = {
-            METHOD: grpc.unary_stream_rpc_method_handler(self._subscribe),
-            FETCH: grpc.unary_stream_rpc_method_handler(self._fetch),
-            NOTE: grpc.unary_unary_rpc_method_handler(self._note),
+            method: grpc.stream_stream_rpc_method_handler(partial(self._answer, method, answer))
+            for method, answer in (
+                (METHOD, self._subscribe),
+                (FETCH, self._fetch),
+                (NOTE, self._note),
+            )
         }
 
     def service(self, details: Any) -> Any:
         """Return the handler of a call; None for a method that does not exist."""
+        if details.method not in self._handlers:
+            self._transport.refusals.count("an unknown method")
         return self._handlers.get(details.method)
 
-    def _admit(self, request: bytes, context: grpc.ServicerContext, *words: Vocabulary) -> Any:
-        metadata = dict(context.invocation_metadata())
-        return self._transport.admit(request, str(metadata.get(PROOF, "")), *words)
-
-    def _note(self, request: bytes, context: grpc.ServicerContext) -> bytes:
-        note = self._admit(request, context, NOTES)
-        if isinstance(note, Ending):
-            _end(context, note)
-        else:
-            self._transport.inbox.note(note)
-        return b""
-
-    def _fetch(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-        hello = self._admit(request, context)
-        feed = None if isinstance(hello, Ending) else self._transport.feeds.get(hello.source)
-        if feed is None or feed.generation != hello.generation:
-            over = Ending("FAILED_PRECONDITION", "there is no such feed")
-            _end(context, hello if isinstance(hello, Ending) else over)
-            return
-        yield from self._stream(hello, feed, context)
-
-    def _subscribe(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-        hello = self._admit(request, context)
-        if isinstance(hello, Ending):
-            _end(context, hello)
-            return
-        yield from self._stream(hello, self._transport.outbox(hello.source), context)
-
-    def _stream(
-        self, hello: Hello, outbox: Outbox, context: grpc.ServicerContext
+    def _answer(
+        self, method: str, answer: Callable[..., _Told], _: Any, context: grpc.ServicerContext
     ) -> Iterator[bytes]:
+        """Hand an admitted call to `answer`; how it ends is told last, with the proof."""
+        metadata = dict(context.invocation_metadata())
+        request, proof = metadata.get(HELLO, b""), str(metadata.get(PROOF, ""))
+        hello = self._transport.admit(method, request, proof)
+        ending = hello
+        if not isinstance(hello, Ending):
+            ending = yield from answer(hello, context)
+        self._end(context, ending, request)
+
+    def _note(self, note: Note, context: grpc.ServicerContext) -> _Told:
+        self._transport.inbox.note(note)
+        yield b""
+        return Ending()
+
+    def _fetch(self, hello: Hello, context: grpc.ServicerContext) -> _Told:
+        feed = self._transport.feeds.get(hello.source)
+        if feed is None or feed.generation != hello.generation:
+            return Ending("FAILED_PRECONDITION", "there is no such feed")
+        return (yield from self._stream(hello, feed, context))
+
+    def _subscribe(self, hello: Hello, context: grpc.ServicerContext) -> _Told:
+        outbox = self._transport.outbox(hello.source)
+        return (yield from self._stream(hello, outbox, context))
+
+    def _stream(self, hello: Hello, outbox: Outbox, context: grpc.ServicerContext) -> _Told:
         queue = outbox.subscribe(hello.generation)
         if isinstance(queue, Ending):
-            _end(context, queue)
-            return
+            return queue
         if not context.add_callback(lambda: outbox.hang_up(queue)):
-            return  # it has hung up already
-        yield self._transport.proof(b"welcome " + hello.nonce.encode())
+            return Ending()  # it has hung up already
+        yield self._transport.prover.welcome(hello.nonce)
         yield from outbox.frames(queue)
-        _end(context, outbox.ending)
+        return outbox.ending
 
-
-def _end(context: grpc.ServicerContext, ending: Ending) -> None:
-    if ending.generation is not None:
-        context.set_trailing_metadata(((GENERATION, str(ending.generation)),))
-    context.set_code(grpc.StatusCode[ending.code])
-    context.set_details(ending.reason)
+    def _end(self, context: grpc.ServicerContext, ending: Ending, hello: bytes) -> None:
+        if ending.generation is not None:
+            nonce = VOCABULARY.decode(hello).nonce
+            proof = self._transport.prover.generation(nonce, ending.generation)
+            context.set_trailing_metadata(((GENERATION, str(ending.generation)), (PROOF, proof)))
+        context.set_code(grpc.StatusCode[ending.code])
+        context.set_details(ending.reason)
 
 
 # -- receiving ---------------------------------------------------------------------------------
@@ -370,14 +388,14 @@ class Reader:
         self._transport = transport
         self._inbox = inbox or transport.inbox
         self._peer = peer
-        self._welcome = transport.proof(b"welcome " + hello.nonce.encode())
+        self._nonce = hello.nonce
         self._closing = False
         self._late = False
-        self._channel = grpc.insecure_channel(address, _options(transport.settings, reader=True))
+        self._channel = transport.channel(address)
         request = VOCABULARY.encode(hello)
         self._call = self._channel.unary_stream(method)(
-            request,
-            metadata=((PROOF, transport.proof(request).hex()),),
+            b"",
+            metadata=((HELLO, request), (PROOF, transport.prover.hello(method, request))),
             wait_for_ready=transport.settings.patient,
         )
         name = f"elastic-read-{peer}"
@@ -410,12 +428,10 @@ class Reader:
         timer.daemon = True
         timer.start()
         try:
-            welcome = next(self._call)
-        except StopIteration:
-            return
+            welcome = next(self._call, b"")
         finally:
             timer.cancel()
-        if not hmac.compare_digest(welcome, self._welcome):
+        if not hmac.compare_digest(welcome, self._transport.prover.welcome(self._nonce)):
             raise AuthError(f"who answers at the address of {self._peer} has not the job's token")
 
     def _read(self) -> None:
@@ -438,12 +454,20 @@ class Reader:
         code, details = self._call.code(), self._call.details()
         if self._late:
             return self._lost(f"no answer in {self._transport.settings.connect_timeout_s} s")
-        if code is grpc.StatusCode.FAILED_PRECONDITION:
-            trailing = dict(self._call.trailing_metadata() or ())
-            generation = int(trailing.get(GENERATION, 0))
+        generation = self._proven_generation()
+        if code is grpc.StatusCode.FAILED_PRECONDITION and generation is not None:
             return partial(self._inbox.superseded, self._peer, generation, str(details))
         # A stranger may sit where a member was, so no refusal is more than a suspicion.
         return self._lost(f"{code.name.lower()}: {details}")
+
+    def _proven_generation(self) -> int | None:
+        """Return the newer generation that a member says it is in; a stranger's word is none."""
+        trailing = {key: str(value) for key, value in self._call.trailing_metadata() or ()}
+        said = trailing.get(GENERATION, "")
+        if not (said.isascii() and said.isdecimal() and len(said) < 20):
+            return None
+        proof = self._transport.prover.generation(self._nonce, int(said))
+        return int(said) if equal(proof, trailing.get(PROOF, "")) else None
 
 
 # -- gRPC's own matters ------------------------------------------------------------------------
@@ -468,62 +492,48 @@ class _DaemonThreads(Executor):
 
 def _options(settings: GroupSettings, reader: bool = False) -> list[tuple[str, Any]]:
     keepalive_ms = int(settings.keepalive_s * 1000)
-    connect_ms = int(settings.connect_timeout_s * 1000)
-    frame_bytes = settings.chunk_bytes + FRAME_MARGIN_BYTES
     options = [
-        ("grpc.max_send_message_length", MAX_HELLO_BYTES if reader else frame_bytes),
-        ("grpc.max_receive_message_length", frame_bytes if reader else MAX_HELLO_BYTES),
         ("grpc.http2.max_frame_size", 16777215),  # measured: two to three times the bandwidth
         ("grpc.http2.bdp_probe", 0),  # a stream is at full speed at once, also after a recovery
-        ("grpc.http2.lookahead_bytes", 4 * settings.chunk_bytes),
-        ("grpc.so_reuseport", 0),  # two members must never share a port
         ("grpc.enable_retries", 0),
         ("grpc.enable_http_proxy", 0),
         ("grpc.keepalive_time_ms", keepalive_ms),
         ("grpc.keepalive_timeout_ms", keepalive_ms),
         ("grpc.http2.max_pings_without_data", 0),
+    ]
+    return options + (_reader_options(settings) if reader else _listener_options(settings))
+
+
+def _listener_options(settings: GroupSettings) -> list[tuple[str, Any]]:
+    """A listener takes in hellos, and no more of a stranger than it must (PROTOCOL P4)."""
+    keepalive_ms = int(settings.keepalive_s * 1000)
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = (1 << 20) if files == resource.RLIM_INFINITY else files // 2
+    return [
+        ("grpc.max_send_message_length", settings.chunk_bytes + FRAME_MARGIN_BYTES),
+        ("grpc.max_receive_message_length", MAX_HELLO_BYTES),
+        ("grpc.max_metadata_size", MAX_HELLO_BYTES),
+        ("grpc.absolute_max_metadata_size", 2 * MAX_HELLO_BYTES),
+        ("grpc.max_concurrent_streams", STREAMS_A_CONNECTION),
+        ("grpc.max_allowed_incoming_connections", most),  # the rest is for the user's files
+        ("grpc.server_handshake_timeout_ms", int(settings.connect_timeout_s * 1000)),
+        ("grpc.max_connection_idle_ms", int(IDLE_S * 1000)),
+        ("grpc.so_reuseport", 0),  # two members must never share a port
         ("grpc.http2.max_ping_strikes", 0),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", keepalive_ms // 2),
     ]
-    if not reader:
-        return options
+
+
+def _reader_options(settings: GroupSettings) -> list[tuple[str, Any]]:
+    connect_ms = int(settings.connect_timeout_s * 1000)
     return [
-        *options,
+        ("grpc.max_send_message_length", MAX_HELLO_BYTES),
+        ("grpc.max_receive_message_length", settings.chunk_bytes + FRAME_MARGIN_BYTES),
+        ("grpc.http2.lookahead_bytes", 4 * settings.chunk_bytes),
         ("grpc.use_local_subchannel_pool", 1),  # no back-off inherited from an earlier reader
         ("grpc.initial_reconnect_backoff_ms", 50),
-        (
-            "grpc.min_reconnect_backoff_ms",
-            2 * connect_ms,
-        ),  # an attempt may take this: our timer ends first
+        # an attempt may take this: our timer ends first
+        ("grpc.min_reconnect_backoff_ms", 2 * connect_ms),
         ("grpc.max_reconnect_backoff_ms", 500),
         (grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, 1),
     ]
-
-
-def _split_bind(bind: str, secret: bool) -> tuple[str, int]:
-    """Return host and port (0: any) of 'host' or 'host:port'."""
-    host, colon, port = bind.rpartition(":")
-    if not colon or (bind.count(":") > 1 and not bind.startswith("[")):
-        host, port = bind, "0"
-    host = host.strip("[]")
-    if not secret and not _is_loopback(host):
-        raise ConfigError(
-            f"collectives listen on {host} only with a job token, and there is none; "
-            "give the same ELASTIC_TOKEN to all, or bind to 127.0.0.1"
-        )
-    return host, int(port)
-
-
-def _is_loopback(host: str) -> bool:
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
-
-
-def _reachable(host: str) -> str:
-    """Return how others reach what listens on `host`."""
-    return socket.gethostname() if host in ("0.0.0.0", "::") else host
-
-
-def _bracket(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -8,11 +8,14 @@ the last revision that it has seen. A lease has a thread that renews it.
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
 from typing import Any
+
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # what matters is in the errors that we raise
 
 import grpc
 
@@ -38,6 +41,7 @@ from elastic.rendezvous.store import (
     TxnResult,
     ValueIs,
 )
+from elastic.tls import EtcdLogin
 
 __all__ = ["EtcdLease", "EtcdStore", "EtcdWatch"]
 
@@ -46,12 +50,14 @@ TXN = method("KV", "Txn")
 WATCH = method("Watch", "Watch")
 GRANT = method("Lease", "LeaseGrant")
 REVOKE = method("Lease", "LeaseRevoke")
+AUTHENTICATE = method("Auth", "Authenticate")
 KEEP_ALIVE = method("Lease", "LeaseKeepAlive")
 
 MAX_ANSWER_BYTES = 64 << 20
 """A bound on what is read at once; 100,000 members are about 20 MB."""
 
-_NEEDS_LEADER = (("hasleader", "true"),)
+_Metadata = tuple[tuple[str, str], ...]
+_NEEDS_LEADER: _Metadata = (("hasleader", "true"),)
 """An etcd that has lost its cluster then ends the stream instead of keeping silent."""
 
 # What another endpoint, or a later attempt, cannot cure.
@@ -67,9 +73,14 @@ _FINAL: dict[grpc.StatusCode, type[ElasticError]] = {
 class EtcdStore:
     """`Store` on the etcd at `endpoints`, each host:port; any one that answers will do."""
 
-    def __init__(self, endpoints: Sequence[str], settings: StoreSettings | None = None):
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        settings: StoreSettings | None = None,
+        login: EtcdLogin | None = None,
+    ):
         self.settings = settings or StoreSettings()
-        self._cluster = _Cluster(endpoints, self.settings)
+        self._cluster = _Cluster(endpoints, self.settings, login or EtcdLogin())
 
     def range(self, key: str, prefix: bool = False) -> Listing:
         """Return the key, or all keys that start with it."""
@@ -126,14 +137,16 @@ class EtcdWatch:
             self._cluster.follow(self._open, self._read)
             retry_s = self._cluster.settings.retry_s
 
-    def _open(self, channel: grpc.Channel) -> Any:
+    def _open(self, channel: grpc.Channel, login: _Metadata) -> Any:
         create = message("etcdserverpb.WatchCreateRequest")(
             **_range_fields(*self._watched), start_revision=self._next
         )
         # The stream is open both ways, but etcd goes on when the client has said its last word: so
         # it is opened as one request, and needs no second thread that waits for more to send.
         open_stream = _callable(channel.unary_stream, WATCH)
-        self._stream = open_stream(WATCH.request(create_request=create), metadata=_NEEDS_LEADER)
+        self._stream = open_stream(
+            WATCH.request(create_request=create), metadata=_NEEDS_LEADER + login
+        )
         if self._ended.is_set():  # by a close() that did not see this stream
             self._stream.cancel()
         return self._stream
@@ -208,11 +221,12 @@ class EtcdLease:
 class _Cluster:
     """The endpoints, a channel to each, and which of them answered last."""
 
-    def __init__(self, endpoints: Sequence[str], settings: StoreSettings):
+    def __init__(self, endpoints: Sequence[str], settings: StoreSettings, login: EtcdLogin):
         self.settings = settings
+        self._login, self._token = login, ""
         self._endpoints = _checked(endpoints)
         options = _channel_options(settings)
-        self._channels = [grpc.insecure_channel(name, options) for name in self._endpoints]
+        self._channels = [_channel(name, login, options) for name in self._endpoints]
         self._current = 0
         self._closed = threading.Event()
         self._lock = threading.Lock()
@@ -236,12 +250,14 @@ class _Cluster:
         raise self._unavailable(failures)
 
     def follow(
-        self, open_stream: Callable[[grpc.Channel], Any], read: Callable[[Any], None]
+        self, open_stream: Callable[[grpc.Channel, _Metadata], Any], read: Callable[[Any], None]
     ) -> None:
         """Read a stream of the current endpoint until it breaks."""
         place = self._current
         try:
-            read(open_stream(self._channels[place]))
+            self._token = ""  # etcd does not say so when a watch comes with one that has run out
+            login = self._metadata(place, self.settings.timeout_s)
+            read(open_stream(self._channels[place], login))
         except grpc.RpcError:
             self._leave(place)
         except ValueError:  # how gRPC says that the channel is closed
@@ -283,8 +299,28 @@ class _Cluster:
 
     def _invoke(self, place: int, rpc: Method, request: Any, timeout_s: float) -> Any:
         try:
+            return self._once(place, rpc, request, timeout_s)
+        except grpc.RpcError as error:
+            if not (self._login.user and _token_is_stale(error)):
+                raise
+            self._token = ""
+            return self._once(place, rpc, request, timeout_s)
+
+    def _metadata(self, place: int, timeout_s: float) -> _Metadata:
+        """Return what shows who we are, after asking for a token if there is a user but none."""
+        if not self._login.user:
+            return ()
+        if not self._token:
+            who = AUTHENTICATE.request(name=self._login.user, password=self._login.password)
+            ask = _callable(self._channels[place].unary_unary, AUTHENTICATE)
+            self._token = ask(who, timeout=timeout_s).token
+        return (("token", self._token),)
+
+    def _once(self, place: int, rpc: Method, request: Any, timeout_s: float) -> Any:
+        try:
+            login = self._metadata(place, timeout_s)
             invoke = _callable(self._channels[place].unary_unary, rpc)
-            return invoke(request, timeout=timeout_s)
+            return invoke(request, timeout=timeout_s, metadata=login)
         except ValueError:  # how gRPC says that the channel is closed
             self._check_open()
             raise
@@ -296,7 +332,7 @@ class _Cluster:
             ElasticError: no endpoint can do better.
         """
         text = f"{error.code().name}: {error.details()}"
-        final = _FINAL.get(error.code())
+        final = AuthError if _is_about_users(error) else _FINAL.get(error.code())
         if final is not None:
             raise final(f"etcd at {self._endpoints[place]} refuses {rpc.path}: {text}") from None
         self._leave(place)
@@ -317,6 +353,24 @@ class _Cluster:
             f"the store expects an answer within {self.settings.timeout_s:g} s, got none from "
             f"{tried}; it will be tried again, or check --rdzv-endpoint"
         )
+
+
+def _channel(endpoint: str, login: EtcdLogin, options: Sequence[tuple[str, int]]) -> grpc.Channel:
+    if login.tls is None:
+        return grpc.insecure_channel(endpoint, options)
+    ca, cert, key = login.tls.pem()
+    return grpc.secure_channel(endpoint, grpc.ssl_channel_credentials(ca, key, cert), options)
+
+
+def _token_is_stale(error: grpc.RpcError) -> bool:
+    """Etcd forgets tokens: when it starts again, after minutes, after a change of users."""
+    said = str(error.details())
+    return "invalid auth token" in said or "revision of auth store is old" in said
+
+
+def _is_about_users(error: grpc.RpcError) -> bool:
+    said = str(error.details())
+    return "authentication failed" in said or "authentication is not enabled" in said
 
 
 def _checked(endpoints: Sequence[str]) -> tuple[str, ...]:
@@ -408,7 +462,8 @@ def _listing(answer: Any) -> Listing:
 
 
 def _key_value(kv: Any) -> KeyValue:
-    return KeyValue(kv.key.decode(), kv.value, kv.create_revision, kv.mod_revision)
+    # nothing of ours: a key that another program has left is seen, refused and named
+    return KeyValue(kv.key.decode(errors="replace"), kv.value, kv.create_revision, kv.mod_revision)
 
 
 def _changes(events: Sequence[Any]) -> Iterator[Changed]:
@@ -417,5 +472,7 @@ def _changes(events: Sequence[Any]) -> Iterator[Changed]:
     for revision, group in groupby(events, key=lambda event: event.kv.mod_revision):
         of_revision = list(group)
         puts = tuple(_key_value(event.kv) for event in of_revision if event.type == put)
-        deletes = tuple(event.kv.key.decode() for event in of_revision if event.type != put)
+        deletes = tuple(
+            event.kv.key.decode(errors="replace") for event in of_revision if event.type != put
+        )
         yield Changed(revision, puts, deletes)

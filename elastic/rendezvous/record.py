@@ -6,11 +6,13 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from elastic.wire import from_json, to_json
+from elastic.wire import from_json, parsed, to_json
 from elastic.world import Member
 
 __all__ = ["DONE", "FAILED", "RUNNING", "Keys", "Record", "decode_member", "encode_member"]
 
+MAX_GENERATION = 1 << 62
+"""Headers of messages have 64 bits for it."""
 RUNNING, DONE, FAILED = "running", "done", "failed"
 
 
@@ -42,7 +44,10 @@ class Record:
     @classmethod
     def decode(cls, data: bytes) -> Record:
         """Return the record that the store holds. Raises ValueError on anything else."""
-        return from_json(cls, json.loads(data))
+        record = from_json(cls, parsed(data))
+        if not 0 <= record.generation < MAX_GENERATION:
+            raise ValueError(f"a generation is below 2**62, got {record.generation}")
+        return record
 
     def after(self, **changes: Any) -> Record:
         """Return the next generation: this record with `changes`, and nothing else carried on."""
@@ -89,7 +94,9 @@ def encode_member(member: Member) -> bytes:
 
 def decode_member(id: str, data: bytes) -> Member:
     """Return the member whose key `id` holds `data`. Raises ValueError on anything else."""
-    value = json.loads(data)
+    value = parsed(data)
     if not isinstance(value, dict):
         raise ValueError(f"a member's key holds an object, not {type(value).__name__}")
+    if "id" in value:
+        raise ValueError("a member's key holds its addresses; its id is in its name")
     return from_json(Member, {"id": id, **value})

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from elastic.clock import monotonic
@@ -55,12 +55,16 @@ _STOP = object()
 
 @dataclass(frozen=True)
 class Site:
-    """Whose rendezvous this is: the job, the agent's address, its lease and the job's token."""
+    """Whose rendezvous this is: the job, the agent's address, its lease and the job's token.
+
+    `tls` is the digest of the CA that the job's workers trust; empty: they do without TLS.
+    """
 
     job: str
     agent: str
     lease_ttl_s: float = 3.0
-    token: str = ""
+    token: str = field(default="", repr=False)
+    tls: str = ""
 
 
 class Rendezvous:
@@ -340,16 +344,26 @@ class Rendezvous:
         return ev.FailureNoted(place, again, f"failed twice at {place}:\n{cause}")
 
     def _check_token(self) -> None:
-        """The first agent leaves an HMAC of the token; the others must have the same (P3)."""
-        mine = hmac.new(self.site.token.encode(), self.site.job.encode(), hashlib.sha256)
-        value = mine.hexdigest().encode()
+        """The first agent leaves HMACs of token and CA; the others must have the same (P3)."""
+        job = self.site.job
+        value = f"{self._mac(job)} {self._mac(f'{job} {self.site.tls}')}".encode()
         key = self.keys.token
         result = self.store.txn([Absent(key)], [Put(key, value), Get(key)], [Get(key)])
-        if not hmac.compare_digest(result.listings[0].items[0].value, value):
+        theirs = result.listings[0].items[0].value
+        if hmac.compare_digest(theirs, value):
+            return
+        if hmac.compare_digest(theirs.partition(b" ")[0], value.partition(b" ")[0]):
             raise AuthError(
-                f"job {self.site.job!r} was begun with another token: give this agent the same "
-                "(--token-file or ELASTIC_TOKEN), or another --rdzv-id"
+                f"job {job!r} was begun with another --tls-ca, or one of us without TLS: give this "
+                "agent the same, or another --rdzv-id"
             )
+        raise AuthError(
+            f"job {job!r} was begun with another token: give this agent the same "
+            "(--token-file or ELASTIC_TOKEN), or another --rdzv-id"
+        )
+
+    def _mac(self, text: str) -> str:
+        return hmac.new(self.site.token.encode(), text.encode(), hashlib.sha256).hexdigest()
 
     def _key(self, id: str) -> str:
         return self.keys.members + id

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from elastic.control import ENV_BIND, ENV_JOB, ENV_TOKEN
+from elastic.control import ENV_BIND, ENV_JOB, ENV_TLS, ENV_TOKEN
 from elastic.training.evaluation import evaluate
 from elastic.training.identity import identity
 from elastic.training.link import AloneLink, link_to_agent
@@ -102,10 +102,18 @@ def _schedule(options: Options) -> str:
     )
 
 
+def _tls() -> Any:
+    from elastic.tls import TLSFiles
+
+    paths = {name: os.environ.get(variable, "") for name, variable in ENV_TLS.items()}
+    return TLSFiles(**paths) if paths["ca"] else None
+
+
 def _listen(link: Any) -> Any:
     from elastic.clock import monotonic
     from elastic.collectives.group import Group
     from elastic.control import Suspect
+    from elastic.telemetry.refusals import Refusals
 
     def suspect(generation: int, id: str, reason: str) -> None:
         link.send(Suspect(generation, id, reason, monotonic()))
@@ -115,4 +123,6 @@ def _listen(link: Any) -> Any:
         token=os.environ.get(ENV_TOKEN) or None,
         bind=os.environ.get(ENV_BIND, "127.0.0.1"),
         on_suspect=suspect,
+        refusals=Refusals("collectives", link.send),
+        tls=_tls(),
     )

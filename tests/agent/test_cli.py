@@ -28,6 +28,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.delenv(ENV_TOKEN, raising=False)
     Path("train.py").write_text("")
     Path("token").write_text("secret\n")
+    Path("long").write_text("0123456789abcdef\n")
     Path("empty").write_text(" \n")
     return tmp_path
 
@@ -180,6 +181,10 @@ WRONG = [
     ([*THERE, "--bind=192.0.2.1", "train.py"], "--bind 192.0.2.1 .* expects a token, got none; "),
     (
         [*THERE, "--bind=192.0.2.1", "--token-file=token", "train.py"],
+        "--bind 192.0.2.1 .* expects a token of at least 16 characters, got 6: .* openssl rand",
+    ),
+    (
+        [*THERE, "--bind=192.0.2.1", "--token-file=long", "train.py"],
         "--bind expects an address of this host, got '192.0.2.1': Cannot assign",
     ),
     ([*THERE, "--bind=0.0.0.0", "train.py"], "--bind expects .*'0.0.0.0', which stands for all"),

@@ -46,6 +46,7 @@ def test_the_whole_story(report):
         "goodput": pytest.approx(1 - 0.1 / 9),
         "audit": "ok",
         "chaos": [{"seed": 7, "step": 4, "fault": "kill", "rank": 2, "pid": 99}],
+        "refused": {},
     }
 
 
@@ -128,3 +129,11 @@ class TestFile:
             report.write(path)
         assert path.read_text() == "an older one"
         assert os.listdir(tmp_path) == ["report.json"]
+
+
+def test_refusals_are_summed_over_processes(report):
+    """P3: each process tells its counts so far."""
+    for pid, count in [(1, 1), (1, 4), (1, 2), (2, 8)]:
+        fields = {"pid": pid, "door": "ping", "reason": "no proof", "count": count}
+        report.observe(Event("refused", 0.0, fields))
+    assert report.to_json()["refused"] == {"ping: no proof": 12}

@@ -176,7 +176,10 @@ class Jobs:
         files = [f"--{name}={folder / name}" for name in ("report", "events", "audit")]
         command = [*within, sys.executable, "-m", "elastic.agent", *where, *files, *flags]
         command += [str(HERE / script), *args]
-        environment = os.environ | {"TMPDIR": str(self._temporary), "ELASTIC_TOKEN": "secret"}
+        environment = os.environ | {
+            "TMPDIR": str(self._temporary),
+            "ELASTIC_TOKEN": "a secret of this test",
+        }
         with (folder / "output").open("wb") as output:
             process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, env=environment | (env or {})

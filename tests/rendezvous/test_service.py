@@ -187,6 +187,15 @@ def test_a_lease_that_ran_out_is_taken_anew_and_nobody_is_lost():
         assert y.next(do.TellOver).result == {"steps": 1}
 
 
+def test_another_ca_is_refused():
+    """PROTOCOL P3: who trusts others than the job does would break every connection."""
+    site = Site("job", "S", token="secret", tls="sha256:of another")
+    with agents("X") as (store, _):
+        stranger = Rendezvous(store, site, Settings(), print, print)
+        with pytest.raises(AuthError, match="begun with another --tls-ca, or one of us without"):
+            stranger.start()
+
+
 def test_another_token_is_refused():
     """PROTOCOL P3: the store holds an HMAC, never the token."""
     with agents("X") as (store, _):
