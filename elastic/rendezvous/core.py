@@ -5,7 +5,8 @@ One core an agent. It keeps what it knows in a `Standing`; every event first cha
 the record with the record that this knowledge asks for and acts on the difference. So a lost
 compare-and-swap, a repeated event or a late one needs no case of its own.
 
-What the record should say follows from what is known in `wish.py`. Rules are those of
+What the record should say follows from what is known in `wish.py`; who is dead is found in
+`verdicts.py`, who may come in in `hellos.py`. Rules are those of
 docs/protocol.md, M.
 """
 
@@ -18,9 +19,17 @@ from typing import Any
 from elastic.errors import ProtocolError
 from elastic.rendezvous import commands as do
 from elastic.rendezvous import events as ev
+from elastic.rendezvous.hellos import greet, on_greeted, returns_at, separated, strangers
 from elastic.rendezvous.record import DONE, FAILED, RUNNING, Record
 from elastic.rendezvous.settings import Settings
 from elastic.rendezvous.standing import Phase, Standing, phase
+from elastic.rendezvous.verdicts import (
+    ask_again,
+    on_suspected,
+    on_verdict,
+    patience_s,
+    suspect_absent,
+)
 from elastic.rendezvous.wish import candidates, wanted
 from elastic.world import Member
 
@@ -28,14 +37,8 @@ __all__ = ["TABLE", "step"]
 
 WATCHERS = 3
 """So many agents, those of the eldest members, watch the members' keys (M2)."""
-LOOKED_AT = 32
-"""When a member is silent, so many other agents are asked whether they are there."""
-LONGEST_PAUSE_S = 60.0
-"""No back-off grows beyond this."""
 REMEMBERED = 100
 """Of so many members it is remembered that their key was deleted."""
-RESETS = 3
-"""After so many generations in a row formed for a broken connection, one of the pair must go."""
 
 
 Commands = tuple[Any, ...]
@@ -75,7 +78,7 @@ def _on_listed(s: Standing, event: ev.Listed, now: float, cfg: Settings) -> Move
     s = _adopt(s, event.record, event.revision)
     if first and s.record and s.record.status == FAILED and not present:
         s = replace(s, revive=True)
-    s, commands = _suspect_absent(s)
+    s, commands = suspect_absent(s)
     stray = _stray(s)
     return s, (*commands, do.DropMembers(stray)) if stray else commands
 
@@ -107,7 +110,7 @@ def _on_member_gone(s: Standing, event: ev.MemberGone, now: float, cfg: Settings
     dropped = s.record is not None and event.id in (*s.record.left, *s.record.lost)
     if event.id in s.mine and not dropped:
         s = replace(s, mine=s.mine | {event.id: False})
-    return _suspect_absent(s)
+    return suspect_absent(s)
 
 
 def _on_workers_ready(s: Standing, event: ev.WorkersReady, now: float, cfg: Settings) -> Move:
@@ -124,65 +127,6 @@ def _on_worker_exited(s: Standing, event: ev.WorkerExited, now: float, cfg: Sett
     if s.record and s.record.status == RUNNING and id in s.record.ids:
         return replace(s, exited=s.exited | {id}, gone=s.gone | {id: event.reason}), ()
     return _drop(s, (id,)), (do.DropMembers((id,)),)
-
-
-def _on_suspected(s: Standing, event: ev.Suspected, now: float, cfg: Settings) -> Move:
-    record = s.record
-    if record is None or event.generation != record.generation or event.id not in record.ids:
-        return s, ()
-    return _probe(s, event.id, event.by, patient=not event.by)
-
-
-def _on_verdict(s: Standing, event: ev.Verdict, now: float, cfg: Settings) -> Move:
-    record = s.record
-    if record is None or event.id not in record.ids:
-        return s, ()
-    stale = event.generation != record.generation
-    if event.silent and stale:
-        return replace(s, doubted=s.doubted | {event.id}), ()
-    if event.dead:  # in whatever generation it was asked: an id is never used again
-        s = replace(s, gone=s.gone | {event.id: event.reason})
-        return _look_around(s, event.id) if event.silent else (s, ())
-    if stale:
-        return s, ()
-    s = replace(s, suspects=s.suspects - {event.id})
-    if not event.by:  # only its key was gone: its agent will write it again
-        return s, ()
-    pair = f"the connection between {event.by} and {event.id} broke, both live"
-    if s.resets < RESETS:
-        return replace(s, reset=pair), ()
-    away = max((event.by, event.id), key=lambda id: _place(record.ids, id))
-    return replace(s, gone=s.gone | {away: f"could not be kept in touch with: {pair}"}), ()
-
-
-def _look_around(s: Standing, id: str) -> Move:
-    """One is silent: who else is? Only so is it known how many would have to go (M7)."""
-    ids = s.record.ids if s.record else ()
-    s = replace(s, silent=s.silent | {id})
-    agent, seen = s.known[id].agent, {s.agent}
-    commands: Commands = ()
-    for other in ids:
-        theirs = s.known[other].agent if other in s.known else s.agent
-        if theirs not in seen or theirs == agent != s.agent:
-            s, more = _probe(s, other, "") if len(seen) <= LOOKED_AT else (s, ())
-            commands += more
-            seen.add(theirs)
-    return s, commands
-
-
-def _on_greeted(s: Standing, event: ev.Greeted, now: float, cfg: Settings) -> Move:
-    if s.orphaned is not None:  # whoever of a silent group answers is only cut off from the store
-        s = replace(s, sought=not event.reached, orphaned=now if event.reached else s.orphaned)
-    failures = s.greet_failures + 1 if event.failed else 0
-    again = now + min(LONGEST_PAUSE_S, cfg.return_backoff_s * 2 ** (failures - 1))
-    return replace(
-        s,
-        greeting=False,
-        greeted=(s.greeted | set(event.reached)) - set(event.failed),
-        greet_failures=failures,
-        greet_at=again if failures else s.greet_at,
-        unreached=event.reason,
-    ), ()
 
 
 def _on_boundary(s: Standing, event: ev.BoundaryReached, now: float, cfg: Settings) -> Move:
@@ -269,34 +213,12 @@ def _drop(s: Standing, ids: tuple[str, ...]) -> Standing:
     return replace(s, present=_without(s.present, ids), dropped=dropped)
 
 
-def _suspect_absent(s: Standing) -> Move:
-    """A key that is gone while the record names its member is a suspicion, not a proof (M6)."""
-    commands: Commands = ()
-    if phase(s) is Phase.INSIDE and s.record is not None:
-        for id in s.record.ids:
-            if id not in s.present and id not in s.mine and id not in s.gone:
-                s, more = _probe(s, id, "")
-                commands += more
-    return s, commands
-
-
-def _probe(s: Standing, id: str, by: str, patient: bool = False) -> Move:
-    if id in s.suspects or id in s.gone:
-        return s, ()
-    assert s.record is not None
-    generation = s.record.generation
-    s = replace(s, suspects=s.suspects | {id})
-    if id not in s.known:
-        return replace(s, gone=s.gone | {id: "its key vanished before it was known"}), ()
-    return s, (do.Probe(generation, s.known[id], by, patient),)
-
-
 # -- what follows from it -----------------------------------------------------------------------
 
 
 def _reconcile(s: Standing, now: float, cfg: Settings) -> Move:
     commands: Commands = ()
-    for act in (_watch, _note_orphans, _ask_again, _tell, _write_keys, _propose, _say):
+    for act in (_watch, _note_orphans, ask_again, _tell, _write_keys, _propose, _say):
         s, more = act(s, now, cfg)
         commands += more
     return s, commands
@@ -306,36 +228,12 @@ def _write_keys(s: Standing, now: float, cfg: Settings) -> Move:
     missing = tuple(s.known[id] for id, written in s.mine.items() if not written)
     if not missing or s.writing or s.told_over:
         return s, ()
-    due = max(s.retry_at, _returns_at(s, cfg))
+    due = max(s.retry_at, returns_at(s, cfg))
     if now < due:
         return s, (do.WakeAt(due),)
-    if strangers := _strangers(s):
-        return _greet(s, strangers, now)
+    if unknown := strangers(s):
+        return greet(s, unknown, now)
     return replace(s, writing=True), (do.PutMembers(missing),)
-
-
-def _returns_at(s: Standing, cfg: Settings) -> float:
-    """Who is separated from the group again and again returns later each time (M7)."""
-    if phase(s) is not Phase.OUTSIDE or s.separations < 2:
-        return 0.0
-    pause = cfg.return_backoff_s * 2 ** min(s.separations - 2, 10)
-    return s.separated_at + min(LONGEST_PAUSE_S, pause)
-
-
-def _strangers(s: Standing) -> tuple[str, ...]:
-    """Agents of the group with which this one must exchange hellos before it may join (M7)."""
-    if phase(s) is not Phase.OUTSIDE or s.record is None:
-        return ()
-    agents = (s.known[id].agent for id in s.record.ids if id in s.present and id in s.known)
-    return tuple(dict.fromkeys(a for a in agents if a not in s.greeted and a != s.agent))
-
-
-def _greet(s: Standing, agents: tuple[str, ...], now: float) -> Move:
-    if s.greeting:
-        return s, ()
-    if now < s.greet_at:
-        return s, (do.WakeAt(s.greet_at),)
-    return replace(s, greeting=True), (do.Greet(agents),)
 
 
 def _watch(s: Standing, now: float, cfg: Settings) -> Move:
@@ -371,17 +269,6 @@ def _note_orphans(s: Standing, now: float, cfg: Settings) -> Move:
     if s.sought or s.greeting or not agents:
         return replace(s, sought=s.sought or not agents), ()
     return replace(s, greeting=True), (do.Greet(tuple(agents)),)
-
-
-def _ask_again(s: Standing, now: float, cfg: Settings) -> Move:
-    """Silence counts in the generation in which it was met; who still is in the next is asked."""
-    doubted = s.doubted if phase(s) is Phase.INSIDE else frozenset()
-    s = replace(s, doubted=frozenset())
-    commands: Commands = ()
-    for id in sorted(doubted):
-        s, more = _probe(s, id, "")
-        commands += more
-    return s, commands
 
 
 def _tell(s: Standing, now: float, cfg: Settings) -> Move:
@@ -424,15 +311,9 @@ def _tell_group(s: Standing, record: Record, now: float, cfg: Settings) -> Move:
         paused = len(record.ids) < cfg.min_workers
         commands += (do.TellGroup(record, members, ids + left, paused),)
     if outside:
-        s = _separated(s, now)
+        s = separated(s, now)
         commands += (do.DropMembers(outside), do.Readmit(outside))
     return s, commands
-
-
-def _separated(s: Standing, now: float) -> Standing:
-    """The hellos of before mean nothing now; and soon after the last time it counts as a row."""
-    row = s.separations + 1 if now < s.separated_at + 2 * LONGEST_PAUSE_S else 1
-    return replace(s, separations=row, separated_at=now, greeted=frozenset(), greet_at=now)
 
 
 def _ask_for(s: Standing, record: Record) -> Move:
@@ -460,24 +341,12 @@ def _propose(s: Standing, now: float, cfg: Settings) -> Move:
         return s, ()
     assert s.since is not None
     pause = cfg.reset_backoff_s * 2 ** min(s.resets, 6) if want.cause == s.reset else 0.0
-    pause += _patience_s(s, want, cfg)
+    pause += patience_s(s, want, cfg)
     due = max(s.since[1] + place * cfg.stagger_s + pause, s.retry_at)
     if now < due:
         return s, (do.WakeAt(due),)
     drops = tuple(dict.fromkeys((*want.lost, *want.left)))
     return replace(s, busy=True), (do.Propose(want, s.revision, own, drops),)
-
-
-def _patience_s(s: Standing, want: Record, cfg: Settings) -> float:
-    """Silence is an edge between two, and either may go: first proposes who removes fewer (M7)."""
-    if not want.lost or not s.silent.issuperset(want.lost) or phase(s) is not Phase.INSIDE:
-        return 0.0
-    assert s.record is not None
-    agents = {s.known[id].agent for id in want.lost if id in s.known}
-    mine = min((_place(s.record.ids, id) for id in s.mine), default=0)
-    tie = any(_place(s.record.ids, id) < mine for id in want.lost)
-    asking = cfg.silence_s if s.suspects - s.gone.keys() else 0.0
-    return min(len(agents) - 1, 3) * cfg.silence_s + tie * cfg.tie_s + asking
 
 
 def _turn(s: Standing, want: Record) -> int | None:
@@ -548,10 +417,6 @@ def _without(mapping: dict[str, Any], ids: Iterable[str]) -> dict[str, Any]:
     return {id: value for id, value in mapping.items() if id not in away}
 
 
-def _place(ids: tuple[str, ...], id: str) -> int:
-    return ids.index(id) if id in ids else len(ids)
-
-
 # -- the table: which event means what in which phase -------------------------------------------
 
 _EVERYWHERE: dict[type, Callable[..., Move]] = {
@@ -563,7 +428,7 @@ _EVERYWHERE: dict[type, Callable[..., Move]] = {
     ev.WorkerExited: _on_worker_exited,
     ev.LeaveAsked: _on_leave_asked,
     ev.FailureNoted: _on_failure,
-    ev.Greeted: _on_greeted,
+    ev.Greeted: on_greeted,
     ev.Proposed: _on_proposed,
     ev.KeysWritten: _on_keys_written,
     ev.StoreFailed: _on_store_failed,
@@ -571,8 +436,8 @@ _EVERYWHERE: dict[type, Callable[..., Move]] = {
     ev.Tick: _ignore,
 }
 _IN_A_GROUP: dict[type, Callable[..., Move]] = {
-    ev.Suspected: _on_suspected,
-    ev.Verdict: _on_verdict,
+    ev.Suspected: on_suspected,
+    ev.Verdict: on_verdict,
     ev.BoundaryReached: _on_boundary,
     ev.WorkersFinished: _on_finished,
 }

@@ -18,6 +18,8 @@ import numpy as np
 import elastic
 import elastic.tensor as torch
 import elastic.tensor.nn.functional as F
+from elastic.checkpoint.storage import CheckpointDir
+from elastic.collectives.outbox import Outbox
 from elastic.data import DataLoader, TensorDataset
 from elastic.tensor import nn, optim
 from elastic.tensor.nn.utils import clip_grad_norm_
@@ -77,6 +79,18 @@ def first_here(marker):
 def hang():
     """Be stuck in code of the user's."""
     threading.Event().wait()
+
+
+def fault_point(owner, name, place, step_of):
+    """Let the test do something just after a method of ours was called."""
+    original = getattr(owner, name)
+
+    def called(self, *arguments):
+        done = original(self, *arguments)
+        at(place, step_of(*arguments))
+        return done
+
+    setattr(owner, name, called)
 
 
 at("import", args.fail_at)
@@ -161,6 +175,11 @@ def on_epoch(state, world):
     state.best = max(state.best, found)
     state.history = [*state.history, found]
 
+
+if any(die.startswith("sent:") for die in args.die):  # a message of a reduction is on its way
+    fault_point(Outbox, "put", "sent", lambda message: state.step + 1)
+if any(die.startswith("save:") for die in args.die):  # a checkpoint is written, but not published
+    fault_point(CheckpointDir, "_fill", "save", lambda temp, manifest, *rest: manifest.step)
 
 result = elastic.train(
     state,

@@ -1,0 +1,64 @@
+"""Who may come in: hellos with all agents of the group first, and not too often (M7). Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from elastic.rendezvous import commands as do
+from elastic.rendezvous import events as ev
+from elastic.rendezvous.settings import Settings
+from elastic.rendezvous.standing import Phase, Standing, phase
+
+__all__ = ["greet", "on_greeted", "returns_at", "separated", "strangers"]
+
+LONGEST_PAUSE_S = 60.0
+"""No back-off grows beyond this."""
+
+Commands = tuple[Any, ...]
+Move = tuple[Standing, Commands]
+
+
+def on_greeted(s: Standing, event: ev.Greeted, now: float, cfg: Settings) -> Move:
+    if s.orphaned is not None:  # whoever of a silent group answers is only cut off from the store
+        s = replace(s, sought=not event.reached, orphaned=now if event.reached else s.orphaned)
+    failures = s.greet_failures + 1 if event.failed else 0
+    again = now + min(LONGEST_PAUSE_S, cfg.return_backoff_s * 2 ** (failures - 1))
+    return replace(
+        s,
+        greeting=False,
+        greeted=(s.greeted | set(event.reached)) - set(event.failed),
+        greet_failures=failures,
+        greet_at=again if failures else s.greet_at,
+        unreached=event.reason,
+    ), ()
+
+
+def returns_at(s: Standing, cfg: Settings) -> float:
+    """Who is separated from the group again and again returns later each time (M7)."""
+    if phase(s) is not Phase.OUTSIDE or s.separations < 2:
+        return 0.0
+    pause = cfg.return_backoff_s * 2 ** min(s.separations - 2, 10)
+    return s.separated_at + min(LONGEST_PAUSE_S, pause)
+
+
+def strangers(s: Standing) -> tuple[str, ...]:
+    """Agents of the group with which this one must exchange hellos before it may join (M7)."""
+    if phase(s) is not Phase.OUTSIDE or s.record is None:
+        return ()
+    agents = (s.known[id].agent for id in s.record.ids if id in s.present and id in s.known)
+    return tuple(dict.fromkeys(a for a in agents if a not in s.greeted and a != s.agent))
+
+
+def greet(s: Standing, agents: tuple[str, ...], now: float) -> Move:
+    if s.greeting:
+        return s, ()
+    if now < s.greet_at:
+        return s, (do.WakeAt(s.greet_at),)
+    return replace(s, greeting=True), (do.Greet(agents),)
+
+
+def separated(s: Standing, now: float) -> Standing:
+    """The hellos of before mean nothing now; and soon after the last time it counts as a row."""
+    row = s.separations + 1 if now < s.separated_at + 2 * LONGEST_PAUSE_S else 1
+    return replace(s, separations=row, separated_at=now, greeted=frozenset(), greet_at=now)
