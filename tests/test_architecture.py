@@ -31,6 +31,8 @@ TESTED_ELSEWHERE = {
     "rendezvous/events": "testing/test_simulation.py",
     "rendezvous/settings": "testing/test_simulation.py",
     "rendezvous/standing": "testing/test_simulation.py",
+    "rendezvous/hellos": "rendezvous/test_core.py",
+    "rendezvous/verdicts": "rendezvous/test_core.py",
     "rendezvous/wish": "testing/test_simulation.py",
     "training/commands": "training/test_core.py",
     "training/events": "training/test_core.py",

@@ -20,10 +20,11 @@ Move = tuple[Standing, Commands]
 
 
 def on_greeted(s: Standing, event: ev.Greeted, now: float, cfg: Settings) -> Move:
+    """Some reach us and we them, some not: those are greeted again, at doubling pauses (M7)."""
     if s.orphaned is not None:  # whoever of a silent group answers is only cut off from the store
         s = replace(s, sought=not event.reached, orphaned=now if event.reached else s.orphaned)
     failures = s.greet_failures + 1 if event.failed else 0
-    again = now + min(LONGEST_PAUSE_S, cfg.return_backoff_s * 2 ** (failures - 1))
+    again = now + min(LONGEST_PAUSE_S, cfg.return_backoff_s * 2 ** min(failures - 1, 10))
     return replace(
         s,
         greeting=False,
@@ -51,6 +52,7 @@ def strangers(s: Standing) -> tuple[str, ...]:
 
 
 def greet(s: Standing, agents: tuple[str, ...], now: float) -> Move:
+    """Exchange hellos with these agents, if none are on their way and it is time to."""
     if s.greeting:
         return s, ()
     if now < s.greet_at:

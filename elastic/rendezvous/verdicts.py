@@ -27,6 +27,7 @@ Move = tuple[Standing, Commands]
 
 
 def on_suspected(s: Standing, event: ev.Suspected, now: float, cfg: Settings) -> Move:
+    """A member is suspected: a probe finds out (M6)."""
     record = s.record
     if record is None or event.generation != record.generation or event.id not in record.ids:
         return s, ()
@@ -34,6 +35,7 @@ def on_suspected(s: Standing, event: ev.Suspected, now: float, cfg: Settings) ->
 
 
 def on_verdict(s: Standing, event: ev.Verdict, now: float, cfg: Settings) -> Move:
+    """A probe has ended: dead, silent, or alive and out of touch with one of ours (M6)."""
     record = s.record
     if record is None or event.id not in record.ids:
         return s, ()

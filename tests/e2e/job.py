@@ -79,6 +79,13 @@ class Agent:
                     raise AssertionError(f"the job ended without {text!r}:\n{self.output}")
                 _pause()
 
+    def wait_for_ready(self, count: int) -> None:
+        """Return when so many of its workers have become ready."""
+        self.wait_until(
+            lambda: len({event["pid"] for event in self.all("ready")}) >= count,
+            f"{count} workers that are ready",
+        )
+
     def wait_until(self, holds: Callable[[], bool], what: str) -> None:
         """Return when something holds that is looked up elsewhere than in events."""
         with _deadline(what):
