@@ -54,6 +54,7 @@ simulate: $(STAMP)   ## 5,000 jobs in virtual time under faults drawn from seeds
 bench: $(PEERS)   ## every table of benchmarks/, beside PyTorch, torchrun and torchft
 	$(BIN)/python benchmarks/recovery.py
 	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/outages.py
 
 sizes: $(STAMP)   ## functions and files that outgrow a screen
 	$(BIN)/python tests/sizes.py
