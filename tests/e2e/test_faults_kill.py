@@ -88,6 +88,24 @@ def _kill_node(agent: Agent) -> None:
 
 
 @pytest.mark.soak
+def test_strangers_take_over(
+    etcd: EtcdServer, jobs: Jobs, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    """M9: all of a group are gone and nobody saw it: strangers wait 20 s, ping, and go on."""
+    where = (f"--checkpoint-dir={tmp_path}/checkpoints", "--checkpoint-every=7")
+    args = (*where, f"--hold=30:{tmp_path}/go")
+    first = jobs.start("--nproc-per-node=2", args=args, store=etcd.endpoint)
+    first.wait_for_step(29)
+    second = jobs.start("--nproc-per-node=1", args=args, store=etcd.endpoint)
+    second.wait_for_ready(1)
+    _kill_node(first)
+    (tmp_path / "go").touch()
+    second.wait_for_output("taking over in 20 s")
+    ended_well(second, undisturbed())
+    assert [line["resume"] for line in second.audit if "resume" in line] == [28]
+
+
+@pytest.mark.soak
 def test_one_eight_two(
     etcd: EtcdServer, jobs: Jobs, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:

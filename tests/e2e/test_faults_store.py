@@ -115,6 +115,7 @@ def test_the_leader_of_three_dies(jobs: Jobs, undisturbed: Undisturbed, tmp_path
         ended_well(agent, undisturbed())
 
 
+@pytest.mark.soak
 def test_a_slow_store(
     etcd: EtcdServer, jobs: Jobs, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
