@@ -178,7 +178,7 @@ def measured(copy: float, ready: float, commits: Commits, pauses: dict[str, floa
         together[0],
         joined - ready,
         pauses["lend"],
-        pauses["sync"],
+        pauses["turn"],
     )
 
 

@@ -95,44 +95,6 @@ class Save:
 
 
 @dataclass(frozen=True)
-class Turn:
-    """Tell the agent what all agreed on after this step; the record will follow."""
-
-    step: int
-    joins: tuple[Candidate, ...]
-    leaves: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class End:
-    """Compare digests with all members and tell the agent: Ended, or Interrupted."""
-
-    step: int
-
-
-@dataclass(frozen=True)
-class Quit:
-    """This member has left as it was asked to."""
-
-
-@dataclass(frozen=True)
-class Refuse:
-    """This member would compute other bits: say why and go."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Fail:
-    """A loss was nan or inf, and the user wants an error."""
-
-    places: tuple[str, ...]
-
-
-# -- newcomers get State while the group trains on (S9) -----------------------------------------
-
-
-@dataclass(frozen=True)
 class Lend:
     """Copy State as it is after this step, and send this member's share in the background."""
 
@@ -188,3 +150,38 @@ class Report:
     """Tell the feeder at which step this newcomer stands; -1: it cannot take State by a feed."""
 
     step: int
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Tell the agent what all agreed on after this step; the record will follow."""
+
+    step: int
+    joins: tuple[Candidate, ...]
+    leaves: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class End:
+    """Compare digests with all members and tell the agent: Ended, or Interrupted."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Quit:
+    """This member has left as it was asked to."""
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """This member would compute other bits: say why and go."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Fail:
+    """A loss was nan or inf, and the user wants an error."""
+
+    places: tuple[str, ...]

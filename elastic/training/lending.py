@@ -152,9 +152,9 @@ class Lender:
         ids = [each.id for each in newcomers]
         self.group.feeds.send(ids, generation, STATE, [told, header, *copies])
 
-    def feed(self, ids: tuple[str, ...]) -> None:
-        """Send the result of the last step to these."""
-        generation, packed = self._generation, self.steps.pack_last()
+    def feed(self, step: int, ids: tuple[str, ...]) -> None:
+        """Send the result of the last step, which is this one, to these."""
+        generation, packed = self._generation, [b"%d" % step, *self.steps.pack_last()]
         self._later(lambda: self.group.feeds.send(ids, generation, RESULT, packed))
 
     def end(self, ids: tuple[str, ...], at_once: bool) -> None:
@@ -237,12 +237,13 @@ class ResultHere:
     """The result of a step, as the feeder has packed it."""
 
     generation: int
+    step: int
     message: list[Any]
 
     @property
     def event(self) -> ev.Fed:
         """What the core is told."""
-        return ev.Fed(self.generation, json.loads(bytes(self.message[0]))["step"])
+        return ev.Fed(self.generation, self.step)
 
 
 @dataclass(frozen=True)
@@ -305,9 +306,11 @@ class Borrower:
 
     # -- in the training thread ----------------------------------------------------------------
 
-    def renamed(self) -> None:
-        """What was lent was lent to the member that this process was."""
+    def forget(self) -> None:
+        """Drop what was lent and is not used: this process is another member, or in the group."""
         self._gathered = _Shares(self._gathered.generation)
+        self.inbox.take(CopyHere, ResultHere, FeedEnded)
+        self._copy = self._result = None
 
     def told(self, message: Any) -> Any:
         """Return the event that one of this class's messages is for the core."""
@@ -388,7 +391,8 @@ class _Feed(Source):
             except (ElasticError, ValueError) as error:
                 self._put(FeedEnded(self._shares.generation, str(error), broken=True))
         else:
-            self._put(ResultHere(self._shares.generation, message.blobs))
+            step, *packed = message.blobs
+            self._put(ResultHere(self._shares.generation, int(bytes(step)), packed))
 
     def left(self, id: str) -> None:
         """The feed is complete."""

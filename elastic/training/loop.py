@@ -58,10 +58,10 @@ class Loop:
             options.total_steps,
             steps.leaf_count,
             hooks=hooks,
+            pace=None if hooks else pace(steps.bridge.map.nbytes),
             checkpoint_every=options.checkpoint_every,
             checkpoints=options.checkpoint_dir is not None,
             nonfinite_is_error=options.nonfinite == "error",
-            pace=None if hooks else pace(steps.bridge.map.nbytes),
         )
         self.lender = Lender(self.state, steps, group)
         self.borrower = Borrower(self.state, steps, group, link.inbox)
@@ -160,7 +160,7 @@ class Loop:
         """Return the event that a message of the agent is for the core."""
         if isinstance(message, control.Admission):
             self.group.rename(message.id)
-            self.borrower.renamed()
+            self.borrower.forget()
             return core.Admitted(message.id, message.min_workers)
         if isinstance(message, control.Candidates):
             return core.CandidatesSeen(message.candidates)
@@ -296,13 +296,16 @@ class Loop:
         return tree["lineage"]
 
     def _do_sync(self, _: core.Sync) -> core.Synced:
+        turned, self._turned = self._turned, None
+        if turned is not None:
+            self._tell("turn", pause_s=monotonic() - turned)
+        self.borrower.forget()
         self._open_audit()
         self._say_who_is_idle()
         if self.options.sync is not None:
             self._call_sync(self.options.sync)
         self._marks.synced(monotonic())
-        turned, self._turned = self._turned, None
-        self._tell("sync", **{"pause_s": monotonic() - turned} if turned else {})
+        self._tell("sync")
         return core.Synced()
 
     def _call_sync(self, sync: Callable[..., Any]) -> None:
@@ -355,13 +358,13 @@ class Loop:
         lineage = self.standing.lineage
         with _placed(f"reduction of step {command.step}"):
             flags = self.steps.reduce(self.group, command.step, lineage, command.flags)
+        self._settle()
         return core.Reduced(flags)
 
     def _do_apply(self, command: core.Apply) -> core.Applied:
         result = self.steps.reduced
         assert result is not None
         assert result.step == command.step
-        self._settle()
         place = f"update of step {command.step}"
         with _placed(place), doing().user_code("update", command.step):
             lineage = self.steps.apply(result, self.world.generation, self.standing.lineage)
@@ -396,7 +399,7 @@ class Loop:
         self._tell("lend", **lent | {"pause_s": lent["pause_s"] + monotonic() - began})
 
     def _do_feed(self, command: core.Feed) -> None:
-        self.lender.feed(command.ids)
+        self.lender.feed(command.step, command.ids)
 
     def _do_discard(self, command: core.Discard) -> None:
         self.lender.end(command.ids, at_once=True)

@@ -169,7 +169,7 @@ def test_what_was_lent_in_an_earlier_generation_is_dropped(newcomer):
 def test_a_new_admission_ends_what_was_lent_to_the_old_one(newcomer):
     """PROTOCOL M6."""
     old = newcomer.invited()
-    newcomer.borrower.renamed()
+    newcomer.borrower.forget()
     old.message("a", Side("a").lend(0, 1))
     assert newcomer.messages() == []
 
@@ -194,7 +194,7 @@ def fed(*steps):
     for step in steps:
         lineage = donor.step(step, lineage)
         blobs = [memoryview(bytearray(as_bytes(blob))) for blob in donor.steps.pack_last()]
-        results.append(ResultHere(2, blobs))
+        results.append(ResultHere(2, step, blobs))
     return donor, lineage, results
 
 
