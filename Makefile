@@ -55,6 +55,7 @@ bench: $(PEERS)   ## every table of benchmarks/, beside PyTorch, torchrun and to
 	$(BIN)/python benchmarks/recovery.py
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/outages.py
+	$(BIN)/python benchmarks/join.py
 
 sizes: $(STAMP)   ## functions and files that outgrow a screen
 	$(BIN)/python tests/sizes.py
