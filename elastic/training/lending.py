@@ -42,6 +42,8 @@ WARM_FROM_BYTES = 512 << 10
 LEVEL_BYTES = 4 << 20
 PATIENCE_BYTES = 1 << 30
 """Results that a newcomer may be behind when it joins, and when it is no longer waited for."""
+PATIENCE_STEPS = (8, 64)
+"""It is waited for at least and at most so long: what it was told may have been lost."""
 STATE, RESULT = "state", "result"
 
 
@@ -49,7 +51,9 @@ def pace(result_bytes: int) -> Pace | None:
     """Return how far newcomers may be behind in a job with results of this size."""
     if result_bytes < WARM_FROM_BYTES:
         return None
-    return Pace(max(1, LEVEL_BYTES // result_bytes), max(8, PATIENCE_BYTES // result_bytes))
+    least, most = PATIENCE_STEPS
+    patience = min(most, max(least, PATIENCE_BYTES // result_bytes))
+    return Pace(max(1, LEVEL_BYTES // result_bytes), patience)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def test_shares_are_equal_and_cover_every_byte_once():
 def test_small_jobs_send_state_at_a_step_boundary():
     assert pace(100) is None
     assert pace(200 << 20) == core.Pace(1, 8)
-    assert pace(1 << 20) == core.Pace(4, 1024)
+    assert pace(1 << 20) == core.Pace(4, 64)
 
 
 class Feeds:
