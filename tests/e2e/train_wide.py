@@ -16,10 +16,10 @@ from elastic.data import DataLoader, TensorDataset
 from elastic.tensor import nn, optim
 
 options = argparse.ArgumentParser()
-options.add_argument("--steps", type=int, default=150)
+options.add_argument("--steps", type=int, default=100)
 options.add_argument("--hold", metavar="STEP:FILE", default="0:")
 options.add_argument("--hold-load", type=Path, help="wait for this file when State is loaded")
-options.add_argument("--pace", type=float, default=0.002, help="seconds to dwell in a leaf")
+options.add_argument("--pace", type=float, default=0.02, help="seconds to dwell in a leaf")
 args = options.parse_args()
 
 
