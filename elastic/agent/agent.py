@@ -24,8 +24,9 @@ from elastic.agent.embedded_etcd import EmbeddedEtcd
 from elastic.agent.evidence import Evidence
 from elastic.agent.injection import Actions as ChaosActions
 from elastic.agent.injection import Injector
+from elastic.agent.health import HealthServer
 from elastic.agent.logs import Console, Logs
-from elastic.agent.ping import PingServer, greet, probe
+from elastic.agent.ping import STATUS, PingServer, greet, probe
 from elastic.agent.restart import RestartPolicy, Restarts, after_exit, after_success
 from elastic.agent.settings import AgentSettings
 from elastic.agent.supervisor import Exit, Supervisor, Worker
@@ -40,6 +41,8 @@ from elastic.rendezvous.service import Rendezvous, Site, forget_job
 from elastic.rendezvous.settings import Settings
 from elastic.telemetry.channel import ChannelClosed
 from elastic.telemetry.refusals import Refusals
+from elastic.telemetry.events import plain
+from elastic.wire import to_json
 from elastic.world import Member, World
 
 __all__ = ["run"]
@@ -116,6 +119,7 @@ class Agent:
         """Return the exit code."""
         self._catch_signals()
         store = self._open_store()
+        self._open_health_port()
         asked = self.settings
         ping = PingServer(asked.bind, asked.token, self._answer, self._refusals)
         self._stack.callback(ping.close)
@@ -166,6 +170,12 @@ class Agent:
         store = EtcdStore(endpoints, login=self.settings.etcd)
         self._stack.callback(store.close)
         return store
+
+    def _open_health_port(self) -> None:
+        if self.settings.health_address is not None:
+            server = HealthServer(*self.settings.health_address, self.evidence.board)
+            self._stack.callback(server.close)
+            self.console.out(f"elastic-run: health at http://{server.address}/healthz")
 
     def _join(self, store: EtcdStore, agent: str) -> Rendezvous:
         asked = self.settings
@@ -231,6 +241,7 @@ class Agent:
 
     def _turn(self) -> None:
         now = monotonic()
+        self.evidence.board.beat(now)
         due = [timer for timer in self._timers if timer[0] <= now]
         self._timers = [timer for timer in self._timers if timer[0] > now]
         for _, action in due:
@@ -392,6 +403,7 @@ class Agent:
         return {
             "worker": self._ids.get(worker, f"local {worker.local_rank}"),
             "pid": worker.pid,
+            "local_rank": worker.local_rank,
             "rank": worker.log.rank,
             "world_size": self._group.size,
             "generation": self._group.generation,
@@ -408,7 +420,9 @@ class Agent:
 
     def _on_exit(self, worker: Worker) -> None:
         assert worker.exit is not None
-        self.evidence.event("exit", **self._who(worker), reason=str(worker.exit))
+        self.evidence.event(
+            "exit", **self._who(worker), reason=str(worker.exit), how=worker.exit.how
+        )
         id = self._ids.pop(worker, "")
         self._addresses.pop(worker, None)
         self._fenced.pop(worker, None)
@@ -454,6 +468,7 @@ class Agent:
         if verdict.delay_s is None:
             self._failed = True
             return
+        self.evidence.event("restart", local_rank=local_rank, delay_s=verdict.delay_s)
         self._owed.append((local_rank, monotonic() + verdict.delay_s))
 
     def _may_start(self) -> bool:
@@ -555,6 +570,8 @@ class Agent:
 
     def _on_over(self, told: do.TellOver) -> None:
         self._over, self._owed = told, []
+        status = FAILED if told.result is None else DONE
+        self.evidence.event("over", status=status, cause=told.cause)
         if told.result is not None:
             message: Any = control.JobDone(told.result)
         else:
@@ -597,7 +614,9 @@ class Agent:
     # -- answers for others --------------------------------------------------------------------
 
     def _answer(self, id: str) -> dict[str, Any]:
-        """Answer, in the ping server's thread, whether a member of this agent lives (M6)."""
+        """Answer, in the ping server's thread, whether a member lives (M6), or how it stands."""
+        if id == STATUS:
+            return plain(to_json(self.evidence.board.snapshot(monotonic())))
         worker = next((worker for worker, other in list(self._ids.items()) if other == id), None)
         if worker is None:
             return {"alive": False, "reason": "its agent knows of its end"}

@@ -20,6 +20,8 @@ from elastic.errors import ConfigError
 
 __all__ = [
     "endpoints",
+    "health_address",
+    "health_door",
     "job_name",
     "log_directory",
     "seconds",
@@ -203,6 +205,25 @@ def this_host(host: str, secret: str) -> str:
         )
     _try_listening(host)
     return host
+
+
+def health_address(text: str) -> tuple[str, int]:
+    """Return the host, empty if there is none, and the port of `[HOST:]PORT`."""
+    match = re.fullmatch(r"(?:(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):)?([0-9]{1,5})", text)
+    if match is None or int(match[2]) > 65535:
+        raise ConfigError(f"expects PORT or HOST:PORT, got {text!r}; 0 is any free port")
+    return (match[1] or "").strip("[]"), int(match[2])
+
+
+def health_door(asked: tuple[str, int], bind: str, secret: str) -> tuple[str, int]:
+    """Return where the health port listens: it needs no token, a job on a network does (P3)."""
+    host, port = asked[0] or bind, asked[1]
+    if not secret and not all(address.is_loopback for address in _addresses(host)):
+        raise ConfigError(
+            f"--health-port {host}:{port} listens to the network and expects a job with a token, "
+            f"got none; give --token-file FILE or set {ENV_TOKEN}, or listen on 127.0.0.1"
+        )
+    return host, port
 
 
 def _addresses(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:

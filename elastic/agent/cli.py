@@ -1,4 +1,5 @@
-"""The command line: `elastic-run [flags] script args…` and `elastic-run audit FILE`.
+"""The command line: `elastic-run [flags] script args…` `elastic-run audit FILE`,
+`elastic-run status …`.
 
 Flags mean what they mean to torchrun where it has them, in either spelling (`--nproc-per-node`,
 `--nproc_per_node`). Whatever is wrong with them is said in one line, before anything is started.
@@ -21,7 +22,7 @@ from elastic.agent import chaos, checks, doors
 from elastic.agent.settings import AgentSettings
 from elastic.errors import AuthError, ConfigError, StoreUnavailable
 
-__all__ = ["EXIT_DONE", "EXIT_FAILED", "EXIT_STORE", "EXIT_USAGE", "main", "parse"]
+__all__ = ["EXIT_DONE", "EXIT_FAILED", "EXIT_STORE", "EXIT_USAGE", "main", "parse", "typed"]
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -33,7 +34,8 @@ _EXIT_INTERRUPTED = 130
 
 _USAGE = """elastic-run --standalone [flags] script [args...]
        elastic-run --rdzv-endpoint HOST:PORT[,...] --rdzv-id JOB [flags] script [args...]
-       elastic-run audit FILE"""
+       elastic-run audit FILE
+       elastic-run status --rdzv-endpoint HOST:PORT[,...] --rdzv-id JOB"""
 _EPILOG = """exit codes: 0 done; 1 the training failed; 2 usage; 3 the store or the rendezvous was
 not reached in time; 128 + N ended by signal N."""
 
@@ -52,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code of the command line `argv` (default: that of this process)."""
     args = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _audit(args[1:]) if args[:1] == ["audit"] else _run(args)
+        command = {"audit": _audit, "status": _status}.get(args[0]) if args else None
+        return command(args[1:]) if command else _run(args)
     except ConfigError as error:
         return _complain(error, EXIT_USAGE)
     except StoreUnavailable as error:
@@ -75,6 +78,12 @@ def _run(args: list[str]) -> int:
     from elastic.agent.agent import run  # a usage error needs no etcd client
 
     return run(settings)
+
+
+def _status(args: list[str]) -> int:
+    from elastic.agent.status_command import status  # a run needs none of it
+
+    return status(args)
 
 
 _AUDIT_USAGE = "usage: elastic-run audit FILE"
@@ -114,6 +123,8 @@ def parse(args: Sequence[str]) -> AgentSettings:
     asked["bind"] = checks.this_host(flags.bind, secret)
     asked["tls"] = doors.workers_tls(asked, flags.bind)
     asked["etcd"] = doors.etcd_login(asked)
+    if flags.health_address is not None:
+        asked["health_address"] = checks.health_door(flags.health_address, flags.bind, secret)
     return AgentSettings(**asked, token=secret)
 
 
@@ -169,10 +180,10 @@ class _Flag:
             group.add_argument(*names, action="store_true", **how)
             return
         how["default"] = getattr(AgentSettings, self.field, None)
-        group.add_argument(*names, type=_typed(self.read), metavar=self.metavar, **how)
+        group.add_argument(*names, type=typed(self.read), metavar=self.metavar, **how)
 
 
-def _typed(read: Callable[[str], Any]) -> Callable[[str], Any]:
+def typed(read: Callable[[str], Any]) -> Callable[[str], Any]:
     """Return a reader whose complaints argparse puts the flag's name before."""
 
     def typed(text: str) -> Any:
@@ -304,6 +315,13 @@ _RECORDS = (
     _Flag("--events", "events", checks.writable_file, "FILE", "what happened, as JSON lines"),
     _Flag("--audit", "audit", checks.writable_file, "FILE", "which samples each step trained on"),
     _Flag("--report", "report", checks.writable_file, "FILE", "steps, digests, recoveries: JSON"),
+    _Flag(
+        "--health-port",
+        "health_address",
+        checks.health_address,
+        "[HOST:]PORT",
+        "answer /healthz and /metrics (Prometheus) there; HOST defaults to that of --bind",
+    ),
 )
 _FAULTS = (
     _Flag(

@@ -6,15 +6,18 @@ A service to the run: a full disk stops none of it.
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from elastic import audit
+from elastic.agent.board import Board
 from elastic.agent.progress import Progress
 from elastic.agent.report import RunReport, recovery_in
 from elastic.agent.settings import AgentSettings
+from elastic.clock import wall
 from elastic.control import Committed, Event, Group
 from elastic.telemetry.events import EventLog
 
@@ -30,12 +33,14 @@ class Evidence:
         self._audit = AuditFile(settings.audit, say)
         self._report = RunReport()
         self._progress = Progress(say)
+        self.board = Board(settings.job, socket.gethostname())
         self._generation = 0
         self._step = 0
 
     def event(self, name: str, **fields: Any) -> None:
         """Write an event."""
         self._events.emit(name, **fields)
+        self.board.event(name, wall(), fields)
 
     def injected(self, fault: dict[str, Any]) -> None:
         """This agent made a fault (`--chaos`)."""
@@ -50,6 +55,7 @@ class Evidence:
             self._generation = group.generation
             self._report.grouped(len(group.members))
             self._progress.grouped(group)
+            self.board.grouped(group)
 
     def observe(self, message: Any, **who: Any) -> None:
         """Take what a worker (`who`) said, if it is evidence of anything."""
@@ -58,13 +64,16 @@ class Evidence:
             self._committed(message, who)
         elif isinstance(message, Event):
             self.event(message.event, **who | message.fields)
+            self._progress.told(message)
             recovery = recovery_in(message)
             if recovery is not None:
                 self._progress.recovered(recovery)
+                self.board.recovered(recovery)
 
     def _committed(self, message: Committed, who: dict[str, Any]) -> None:
         if message.line is not None:
             self._audit.append(message.line)
+        self.board.committed(message, who["local_rank"])
         if message.step > self._step:
             self._step = message.step
             self._progress.committed(message)

@@ -32,9 +32,12 @@ from typing import Any
 from elastic.clock import monotonic
 from elastic.telemetry.refusals import Refusals
 
-__all__ = ["Answer", "PingServer", "Verdict", "greet", "probe"]
+__all__ = ["STATUS", "Answer", "PingServer", "Verdict", "ask_status", "greet", "probe"]
 
+STATUS = "*"
+"""Asked for in place of a member: how the agent's run stands."""
 MAX_LINE_BYTES = 4096
+_MAX_STATUS_BYTES = 1 << 20
 _MAX_WORDS = 500
 _SERVE_TIMEOUT_S = 1.0
 _MAX_ASKERS = 32
@@ -74,9 +77,10 @@ def _equal(proof: str, said: Any) -> bool:
 class _Lines:
     """JSON lines over a socket, bounded in size and, all together, in time."""
 
-    def __init__(self, sock: socket.socket, deadline: float):
+    def __init__(self, sock: socket.socket, deadline: float, max_bytes: int = MAX_LINE_BYTES):
         self._sock = sock
         self._deadline = deadline
+        self._max_bytes = max_bytes
         self._buffer = b""
 
     def send(self, body: dict[str, Any]) -> None:
@@ -93,7 +97,7 @@ class _Lines:
             self._sock.settimeout(_left(self._deadline))
             chunk = self._sock.recv(MAX_LINE_BYTES)
             self._buffer += chunk
-            if not chunk or len(self._buffer) > MAX_LINE_BYTES:
+            if not chunk or len(self._buffer) > self._max_bytes:
                 raise _Silence("hung up" if not chunk else "said too much")
         line, _, self._buffer = self._buffer.partition(b"\n")
         try:
@@ -291,10 +295,30 @@ def _speaks(sock: socket.socket, timeout_s: float, hello: bytes) -> bool:
         return False
 
 
-def _ask(address: str, member_id: str, token: str, timeout_s: float, callback: str = "") -> Answer:
+def ask_status(address: str, token: str, timeout_s: float = 1.0) -> Answer:
+    """Return what the agent at `address` says of its run (`board.Snapshot` as JSON).
+
+    Raises:
+        OSError: it does not answer in time.
+        PermissionError: it does, but not with this token.
+    """
+    try:
+        return _ask(address, STATUS, token, timeout_s, max_bytes=_MAX_STATUS_BYTES)
+    except _Silence as error:
+        raise PermissionError(f"{address} {error}") from None
+
+
+def _ask(
+    address: str,
+    member_id: str,
+    token: str,
+    timeout_s: float,
+    callback: str = "",
+    max_bytes: int = MAX_LINE_BYTES,
+) -> Answer:
     deadline = monotonic() + timeout_s
     with _connect(address, deadline) as sock:
-        lines = _Lines(sock, deadline)
+        lines = _Lines(sock, deadline, max_bytes)
         nonce, theirs = secrets.token_hex(16), str(lines.receive().get("nonce"))
         parts = (theirs, nonce, member_id, *([callback] * bool(callback)))
         asked = {"nonce": nonce, "member": member_id, "callback": callback}

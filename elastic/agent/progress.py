@@ -6,8 +6,9 @@ Plain lines, which survive pipes, logs and `grep`. Time is that of the messages:
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from elastic.control import Committed, Group
+from elastic.control import Committed, Event, Group
 from elastic.telemetry.recovery import Recovery
 
 __all__ = ["Progress"]
@@ -24,10 +25,12 @@ class Progress:
         self._said: tuple[int, float] | None = None
         """The step and time of the last line."""
         self._recovered: set[tuple[int, str]] = set()
+        self._stragglers: set[Any] = set()
 
     def grouped(self, group: Group) -> None:
         """Tell of a new generation."""
         self._world_size = len(group.members)
+        self._stragglers.clear()
         pause = "; paused: fewer than the minimum" if group.paused else ""
         workers = _workers(self._world_size)
         self._say(f"generation {group.generation}: {workers} ({group.cause}){pause}")
@@ -42,6 +45,13 @@ class Progress:
         elif message.t - self._said[1] >= self._every_s:
             step, t = self._said
             self._line(message, f"  {(message.step - step) / (message.t - t):.1f} steps/s")
+
+    def told(self, event: Event) -> None:
+        """Tell of a straggler, once while the group is the same."""
+        rank = event.fields.get("accused_rank")
+        if event.event == "straggler" and rank not in self._stragglers:
+            self._stragglers.add(rank)
+            self._say(f"straggler: {event.fields['text']}")
 
     def recovered(self, recovery: Recovery) -> None:
         """Tell of a recovery with its phases, once for all workers of this host."""

@@ -58,6 +58,8 @@ class AgentSettings:
     events: Path | None = None
     audit: Path | None = None
     report: Path | None = None
+    health_address: tuple[str, int] | None = None
+    """Host and port for `/healthz` and `/metrics`; None: no such port."""
 
     @property
     def standalone(self) -> bool:

@@ -43,6 +43,11 @@ class Exit:
     killed_because: str = ""
     """Why its own agent killed it, if it did."""
 
+    @property
+    def how(self) -> str:
+        """In a word: a signal's name, or 'code 1'."""
+        return _signal_name(-self.code) if self.code < 0 else f"code {self.code}"
+
     def __str__(self) -> str:
         if self.killed_because and self.code == -signal.SIGKILL:
             return f"killed by its agent: {self.killed_because}"

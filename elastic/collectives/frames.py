@@ -15,9 +15,11 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+
+from elastic.clock import monotonic
 
 __all__ = ["Assembler", "Header", "Message", "Outgoing", "as_bytes"]
 
@@ -42,6 +44,8 @@ class Message:
 
     header: Header
     blobs: list[memoryview]
+    t: float = field(default_factory=monotonic, compare=False)
+    """When it was."""
 
     @property
     def nbytes(self) -> int:

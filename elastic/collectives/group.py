@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from elastic.clock import monotonic
 from elastic.collectives import core
 from elastic.collectives.admission import Note
 from elastic.collectives.feeds import Feeds
@@ -144,13 +145,32 @@ class Group(Operations):
         """
         expect = list(expect)
         others = [rank for rank in expect if rank != self.rank]
+        began = monotonic()
         messages = self._exchange("round", tag, outgoing, others)
         for rank in others:
             self._check_tag(tag, rank, messages[rank].header.tag)
+        self._note_round(tag, outgoing, messages, began)
         got = {rank: message.blobs for rank, message in messages.items()}
         if self.rank in expect:
             got[self.rank] = [as_bytes(blob) for blob in outgoing[self.rank]]
         return got
+
+    def _note_round(
+        self,
+        tag: str,
+        outgoing: Mapping[int, Sequence[Blob]],
+        messages: Mapping[int, Message],
+        began: float,
+    ) -> None:
+        sent_bytes = sum(
+            blob.nbytes if isinstance(blob, (np.ndarray, memoryview)) else len(blob)
+            for rank, blobs in outgoing.items()
+            if rank != self.rank
+            for blob in blobs
+        )
+        received_bytes = sum(message.nbytes for message in messages.values())
+        arrivals = {rank: message.t for rank, message in messages.items()}
+        self.account.round(tag, sent_bytes, received_bytes, began, monotonic(), arrivals)
 
     def send(self, array: np.ndarray, to: int) -> None:
         """Send an array to one member, which calls `recv`; it may change when this returns."""

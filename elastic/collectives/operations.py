@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +18,7 @@ from elastic.collectives.frames import as_bytes
 from elastic.collectives.partial import Forest, Partial, Ranges, SegmentMap, reduce
 from elastic.collectives.plan import Node
 from elastic.errors import ConfigError
+from elastic.telemetry.account import Account
 
 __all__ = ["Blob", "Operations", "pack", "unpack"]
 
@@ -38,6 +40,11 @@ class Operations:
     ) -> dict[int, list[memoryview]]:
         """Return the blobs of each expected rank, after handing over the outgoing ones."""
         raise NotImplementedError
+
+    @cached_property
+    def account(self) -> Account:
+        """What the collectives have cost, for whoever tells it."""
+        return Account()
 
     # -- blobs ---------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """What happened, one JSON object a line, for `--events FILE`.
 
-    {"t": 1767225600.25, "event": "recovery", "pid": 71, "worker": "m-3", "rank": 1,
-     "world_size": 4, "generation": 2, "step": 120, "total_s": 0.21, …}
+    {"t": 1767225600.25, "event": "recovery", "host": "node-3", "pid": 71, "worker": "m-3",
+     "rank": 1, "world_size": 4, "generation": 2, "step": 120, "total_s": 0.21, …}
 
 `t` is wall time, for people. Several processes may append to one file: each line is one write in
 append mode. Events are a service: a full disk stops none of the training.
@@ -13,13 +13,14 @@ import json
 import logging
 import math
 import os
+import socket
 from collections.abc import Callable
 from typing import Any
 
 from elastic import clock
 from elastic.errors import ConfigError
 
-__all__ = ["EventLog"]
+__all__ = ["EventLog", "plain"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class EventLog:
     ):
         self.path = path
         self._say = say
+        self._host = socket.gethostname()
         self._fd = None if path is None else _open(path)
         self._is_torn = False
         self._has_said = False
@@ -50,8 +52,9 @@ class EventLog:
         """Append one event; what JSON cannot say is written as text."""
         if self._fd is None:
             return
-        said = {"t": clock.wall(), "event": event, "pid": os.getpid(), **fields}
-        line = json.dumps(_plain(said), separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        who = {"host": self._host, "pid": os.getpid()}
+        said = {"t": clock.wall(), "event": event, **who, **fields}
+        line = json.dumps(plain(said), separators=(",", ":"), allow_nan=False).encode() + b"\n"
         if self._is_torn:
             line = b"\n" + line
         try:
@@ -80,13 +83,14 @@ def _open(path: str | os.PathLike[str]) -> int:
         ) from None
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return what JSON can say of a value: text for what it cannot, infinities included."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else str(float(value))
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return str(value)

@@ -19,6 +19,7 @@ from elastic.checkpoint.storage import CheckpointDir, Offer
 from elastic.clock import monotonic
 from elastic.errors import Aborted, CheckpointError, NonFiniteError, ProtocolError, RefusedError
 from elastic.telemetry.activity import doing
+from elastic.telemetry.stragglers import stragglers
 from elastic.training import core, randomness, transfer
 from elastic.training.groups import AnyGroup, GroupWorld, open_group
 from elastic.training.lending import (
@@ -38,6 +39,9 @@ from elastic.wire import from_json, to_json
 from elastic.world import Member
 
 __all__ = ["Loop"]
+
+_TIMING_S = 5.0
+"""How often a worker tells where its time went."""
 
 
 class Loop:
@@ -227,6 +231,7 @@ class Loop:
         told = self._group_told
         assert told is not None
         rank = self.standing.rank
+        self._tell_timing(monotonic())  # the ranks it speaks of change now
         self.world = GroupWorld(told.generation, told.members, rank, told.cause, self.group)
         self.group.enter(told.generation, told.members, rank)
         blob = json.dumps(to_json(command.answer)).encode()
@@ -305,7 +310,8 @@ class Loop:
         if self.options.sync is not None:
             self._call_sync(self.options.sync)
         self._marks.synced(monotonic())
-        self._tell("sync")
+        self._tell("sync", total_steps=self.options.total_steps)
+        self._tell_timing(monotonic())
         return core.Synced()
 
     def _call_sync(self, sync: Callable[..., Any]) -> None:
@@ -366,6 +372,7 @@ class Loop:
         assert result is not None
         assert result.step == command.step
         place = f"update of step {command.step}"
+        began = monotonic()
         with _placed(place), doing().user_code("update", command.step):
             lineage = self.steps.apply(result, self.world.generation, self.standing.lineage)
         line = self.steps.last_line if self.world.local_rank == 0 else None
@@ -374,7 +381,20 @@ class Loop:
         recovery = self._marks.committed(command.step, now)
         if recovery is not None:
             self._tell("recovery", **to_json(recovery))
+        self.group.account.applied(now - began)
+        if self.group.account.is_due(now, _TIMING_S):
+            self._tell_timing(now)
         return core.Applied(lineage)
+
+    def _tell_timing(self, now: float) -> None:
+        """Tell where the time went since this was told last, and who held the others up."""
+        timing = self.group.account.take(now)
+        if not timing.steps and not timing.collectives:
+            return
+        self._tell("timing", **to_json(timing))
+        for late in stragglers(timing.paces, timing.steps, timing.seconds):
+            accused = self.world.ids[late.accused_rank]
+            self._tell("straggler", accused=accused, text=str(late), **to_json(late))
 
     def _commit(self, line: dict[str, Any] | None, t: float | None = None) -> None:
         step = self.state.step
@@ -481,6 +501,7 @@ class Loop:
                     f"rank {rank} ends with digest {digests[0]}, rank {self.world.rank} with "
                     f"{result.digest}: their bits have drifted apart"
                 )
+        self._tell_timing(monotonic())
         fields = {"steps": result.steps, "digest": result.digest}
         fields |= {"state_digest": result.state_digest, "metrics": result.metrics}
         self.link.send(control.Finished(self.world.generation, fields))

@@ -18,6 +18,7 @@ import numpy as np
 
 from elastic import audit
 from elastic.audit import Announcement, Leaf
+from elastic.clock import monotonic
 from elastic.collectives.partial import Forest, Partial
 from elastic.data import DataLoader
 from elastic.errors import ConfigError, DataError, ProtocolError
@@ -54,6 +55,8 @@ class Header:
     order: str
     flags: Flags
     leaves: tuple[LeafRecord, ...]
+    leaves_s: float = 0.0
+    """How long it has computed them: by this the others tell a straggler."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class Steps:
         self._key: tuple[int, str] | None = None
         self._forest = Forest(1, self.bridge.map)
         self._records: dict[int, LeafRecord] = {}
+        self._leaves_s = 0.0
 
     # -- where a step lies ---------------------------------------------------------------------
 
@@ -108,6 +112,7 @@ class Steps:
 
     def compute(self, step: int, leaf: int, lineage: str) -> Computed:
         """Run `train_step` and backward on one leaf and keep what it gives."""
+        began = monotonic()
         self._begin(step, lineage)
         epoch, position = self.place(step)
         indices = self.loader.leaves(epoch, position)[leaf]
@@ -125,6 +130,7 @@ class Steps:
         taken = self.bridge.take(weight)
         self._forest.put(leaf, taken.partial)
         self._records[leaf] = LeafRecord(leaf, -1, evidence, weight, metrics, taken.buffers)
+        self._leaves_s += monotonic() - began
         finite = math.isfinite(metrics["loss"])
         return Computed(leaf, nonfinite="" if finite else f"step {step} micro-batch {leaf}")
 
@@ -133,6 +139,7 @@ class Steps:
             self._key = (step, lineage)
             self._forest = Forest(self.leaf_count(step), self.bridge.map)
             self._records = {}
+            self._leaves_s = 0.0
 
     @property
     def _seed(self) -> int:
@@ -164,11 +171,14 @@ class Steps:
         self._begin(step, lineage)
         order = self.loader.order_digest(self.place(step)[0])
         records = tuple(self._records[leaf] for leaf in sorted(self._records))
-        header = Header(step, lineage, order, flags, records)
+        header = Header(step, lineage, order, flags, records, self._leaves_s)
+        began = monotonic()
         blob = json.dumps(to_json(header), separators=(",", ":")).encode()
         blobs, total = group.reduce_tree(f"step {step}", self._forest, blob)
         headers = [from_json(Header, json.loads(blob)) for blob in blobs]
         self._check(headers, header)
+        leaves_s = {rank: (len(h.leaves), h.leaves_s) for rank, h in enumerate(headers)}
+        group.account.reduced(monotonic() - began, self._leaves_s, leaves_s)
         leaves = sorted(
             (_of_rank(record, rank) for rank, h in enumerate(headers) for record in h.leaves),
             key=lambda record: record.leaf,

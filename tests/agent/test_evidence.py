@@ -14,7 +14,8 @@ from elastic.audit import Announcement, Leaf
 from elastic.control import Committed, Event, Group
 from elastic.world import Member
 
-WHO = {"worker": "a-0", "rank": 0}
+WHO = {"worker": "a-0", "rank": 0, "local_rank": 0, "pid": 70}
+OTHER = {"worker": "a-1", "rank": 1, "local_rank": 1, "pid": 71}
 
 
 def lines(steps=3, lineage="00"):
@@ -61,13 +62,13 @@ def told(evidence, steps):
     for line in steps:
         step = line.get("step", line.get("open", 0))
         evidence.observe(Committed(step, 1.0 + step, {"loss": 0.5}, line), **WHO)
-        evidence.observe(Committed(step, 1.1 + step, {"loss": 0.5}), worker="a-1", rank=1)
+        evidence.observe(Committed(step, 1.1 + step, {"loss": 0.5}), **OTHER)
 
 
 def test_the_story_of_a_run(place):
     """D2, design promise 8: every step once, whoever tells of it first."""
     evidence = place.evidence()
-    evidence.event("start", worker="local 0")
+    evidence.event("start", **WHO)
     evidence.grouped(group(1, 2))
     told(evidence, lines())
     evidence.observe(Event("sync", 9.0, {"generation": 1}), **WHO)

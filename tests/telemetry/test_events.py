@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -26,6 +27,7 @@ def test_an_event_is_a_line_with_time_and_process(tmp_path):
     assert event.pop("t") > 1e9
     assert event == {
         "event": "recovery",
+        "host": socket.gethostname(),
         "pid": os.getpid(),
         "worker": "m-3",
         "rank": 1,
@@ -38,8 +40,9 @@ def test_an_event_is_a_line_with_time_and_process(tmp_path):
 def test_fields_may_override_time_and_process(tmp_path):
     """The agent writes for its workers."""
     with EventLog(tmp_path / "events") as log:
-        log.emit("x", t=1.5, pid=7)
-    assert events_in(tmp_path / "events") == [{"t": 1.5, "event": "x", "pid": 7}]
+        log.emit("x", t=1.5, host="h", pid=7)
+    expected = {"t": 1.5, "event": "x", "host": "h", "pid": 7}
+    assert events_in(tmp_path / "events") == [expected]
 
 
 def test_what_json_cannot_say_is_text(tmp_path):

@@ -1,0 +1,106 @@
+"""What is told of a real job: its health port, its metrics, `elastic-run status`, its failures."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.job import Agent, Jobs
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+
+def status(store: str, *flags: str, token: str = "secret", job: str = "j"):
+    """Run `elastic-run status`."""
+    command = [sys.executable, "-m", "elastic.agent", "status"]
+    command += ["--rdzv-endpoint", store, "--rdzv-id", job, *flags]
+    env = os.environ | {"ELASTIC_TOKEN": token}
+    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=90)
+
+
+def fetch(agent: Agent, path: str) -> tuple[int, str]:
+    """Ask the health port that the agent has printed."""
+    agent.wait_for_output("health at ")
+    base = re.search(r"health at (http://\S+)/healthz", agent.output)[1]
+    with urllib.request.urlopen(base + path, timeout=60) as response:
+        return response.status, response.read().decode()
+
+
+def samples(text: str) -> dict[tuple[str, ...], float]:
+    """Read the text format as Prometheus does."""
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_a_running_job_is_told_at_every_door(jobs: Jobs, etcd, tmp_path: Path):
+    """Promise 8: one is killed; health port, metrics, status and events tell of it."""
+    held = tmp_path / "go-on"
+    hold = ("--hold", f"60:{held}")
+    flags = ("--nproc-per-node=3", "--health-port=0", "--min-workers=1")
+    agent = jobs.start(*flags, store=etcd.endpoint, args=("--epochs=13", *hold))
+    pids = agent.group(3)
+    agent.wait_for_step(5)
+    os.kill(pids[2], signal.SIGKILL)
+    agent.wait_for(lambda e: e["event"] == "recovery", "a recovery")
+    agent.wait_for_step(59)
+
+    code, body = fetch(agent, "/healthz")
+    health = json.loads(body)
+    assert (code, health["state"], health["healthy"]) == (200, "training", True)
+    assert health["job"] == "j"
+    assert health["step"] >= 59
+    assert health["total_steps"] == 65
+    assert health["last_recovery"]["detect_s"] >= 0
+    assert {worker["pid"] for worker in health["workers"]} >= {pids[0], pids[1]}
+    assert "secret" not in body
+
+    metrics = samples(fetch(agent, "/metrics")[1])
+    assert metrics["elastic_recovery_seconds_count",] == 1
+    assert metrics["elastic_worker_exits_total", "SIGKILL"] == 1
+    assert metrics["elastic_step",] >= 59
+    assert metrics["elastic_steps_total",] >= 59
+    assert metrics["elastic_collective_received_bytes_total", "gather", "0"] > 0
+
+    seen = json.loads(status(etcd.endpoint, "--json").stdout)
+    assert seen["status"] == "running"
+    assert seen["total_steps"] == 65
+    assert {member["rank"] for member in seen["members"]} >= {0, 1}
+
+    shown = status(etcd.endpoint, "--once")
+    assert shown.returncode == 0
+    assert re.search(r"job j: running, generation \d+: \d workers, 1 host", shown.stdout)
+    assert str(pids[0]) in shown.stdout
+
+    stranger = status(etcd.endpoint, token="wrong")
+    assert "not this job's" in stranger.stdout
+    assert str(pids[0]) not in stranger.stdout
+
+    held.touch()
+    assert agent.wait() == 0, agent.output
+    done = status(etcd.endpoint)
+    assert done.returncode == 0
+    assert f"65 steps, digest {agent.report['digest']}" in done.stdout
+    assert status(etcd.endpoint, job="another").returncode == 4
+    timings = agent.all("timing")
+    reduce = [t["collectives"]["reduce"] for t in timings if "reduce" in t["collectives"]]
+    assert sum(cost["rounds"] for cost in reduce) >= 65
+    assert all(cost["sent_bytes"] > 0 for cost in reduce)
+
+
+def test_a_store_that_is_away_is_said(jobs: Jobs):
+    """Exit code 3, in words."""
+    away = status("127.0.0.1:1")
+    assert away.returncode == 3
+    assert "127.0.0.1:1" in away.stderr
