@@ -27,7 +27,9 @@ from elastic.agent.injection import Injector
 from elastic.agent.health import HealthServer
 from elastic.agent.logs import Console, Logs
 from elastic.agent.ping import STATUS, PingServer, greet, probe
+from elastic.agent.oom import OomWatch
 from elastic.agent.restart import RestartPolicy, Restarts, after_exit, after_success
+from elastic.agent.root_cause import Cause, RootCause, hint, last_line, who
 from elastic.agent.settings import AgentSettings
 from elastic.agent.supervisor import Exit, Supervisor, Worker
 from elastic.agent.watchdog import Actions, Watchdog
@@ -104,7 +106,10 @@ class Agent:
         self._first_sign = 0.0
         self._missed_since: dict[str, float] = {}
         """Since when members were waited for that were not heard of."""
-        self._root_cause = ""
+        self._root_cause = RootCause()
+        self._raised: dict[Worker, control.Failure] = {}
+        """What workers that are about to end have said of why."""
+        self._oom = OomWatch()
         self._failed = False
         self._failed_after = False
         """A worker failed after the job was done: its script does more than train."""
@@ -230,12 +235,12 @@ class Agent:
         if self._signal:
             return 128 + self._signal
         if self._over is not None or self._failed:
-            self.console.err(f"elastic-run: the training failed: {self._cause()}")
+            self.console.err(f"elastic-run: the training failed: {self._cause()}".rstrip())
             return EXIT_FAILED
         return EXIT_DONE
 
     def _cause(self) -> str:
-        return (self._over.cause if self._over else "") or self._root_cause
+        return (self._over.cause if self._over else "") or str(self._root_cause)
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -293,7 +298,10 @@ class Agent:
         try:
             worker = self.supervisor.spawn(local_rank)
         except OSError as error:
-            self._owe(local_rank, f"worker {local_rank} could not be started: {error}")
+            done = self._owe(local_rank)
+            self.console.err(
+                f"elastic-run: worker {local_rank} could not be started: {error}; {done}"
+            )
             return
         if self._early is not None:
             self._early.append(worker)
@@ -381,6 +389,8 @@ class Agent:
         self.evidence.observe(message, **self._who(worker))
         if self._is_applied(worker, message):
             self._trained_in = self._group.generation
+            if not self._failed:
+                self._root_cause.trained(self._trained_in)
             self._restarts = after_success(self._restarts, worker.local_rank)
             self._plan_faults(message.step)
 
@@ -410,8 +420,9 @@ class Agent:
         }
 
     def _on_failure(self, worker: Worker, message: control.Failure) -> None:
-        self._root_cause = f"at {message.place}:\n{message.traceback}"
-        self.rendezvous.note_failure(message.place, message.traceback)
+        self._raised[worker] = message
+        text = f"{self._name(worker)}: {last_line(message.traceback)}\n{message.traceback}"
+        self.rendezvous.note_failure(message.place, text)
         reason = "it did not end after its failure"
         self._at(monotonic() + _FAILED_END_S, lambda: worker.kill(reason))
 
@@ -438,38 +449,59 @@ class Agent:
             self._on_late_exit(worker.exit)
         elif self._over is None and not self._signal and (id or worker.exit.code):
             # a member that goes before the end has not done, whatever it says
-            self._on_death(worker)
+            self._on_death(worker, id)
 
     def _on_late_exit(self, exit: Exit) -> None:
         if exit.code != control.EXIT_DONE and not exit.killed_because:
             self._failed_after = True
             self.console.err(f"elastic-run: the job is done, but after it a worker {exit}")
 
-    def _on_death(self, worker: Worker) -> None:
+    def _on_death(self, worker: Worker, id: str) -> None:
         assert worker.exit is not None
         fault = self._injector.took(worker)
         if fault:  # it costs no restart, and who was asked to leave is not missed
             self._owed += [(worker.local_rank, monotonic())] if fault == "kill" else []
             return
-        name = f"worker {worker.log.rank if worker.log.rank is not None else worker.local_rank}"
+        cause = self._why(worker, id)
         if worker.exit.code == control.EXIT_REFUSED:
             self._failed = True
-            self._root_cause = self._root_cause or worker.log.tail
-            self.console.err(f"elastic-run: {name} {worker.exit}; starting it again cannot help")
-            return
-        self._root_cause = self._root_cause or f"{name} {worker.exit}\n{worker.log.tail}".rstrip()
-        self._owe(worker.local_rank, f"{name} (pid {worker.pid}) {worker.exit}")
+            done = "starting it again cannot help"
+        else:
+            done = self._owe(worker.local_rank)
+        self.console.err(f"elastic-run: {cause.headline}; {done}")
+        cause = replace(cause, done=done)
+        self._root_cause.failed(cause)
+        self.evidence.event("failure", **self._who(worker) | cause.fields())
 
-    def _owe(self, local_rank: int, what: str) -> None:
-        """Have a worker started again, if the allowance permits, after a back-off."""
+    def _why(self, worker: Worker, id: str) -> Cause:
+        assert worker.exit is not None
+        raised = self._raised.pop(worker, None)
+        return Cause(
+            self._name(worker, id),
+            str(worker.exit),
+            self._group.generation,
+            self.evidence.step,
+            raised.place if raised else "",
+            raised.traceback if raised else worker.log.tail,
+            hint(worker.exit.how, self._oom.look(), self._oom.is_readable)
+            if not worker.exit.killed_because
+            else "",
+        )
+
+    def _name(self, worker: Worker, id: str = "") -> str:
+        id = id or self._ids.get(worker, "")
+        return who(worker.log.rank, id, worker.pid, self.evidence.host)
+
+    def _owe(self, local_rank: int) -> str:
+        """Have a worker started again, if the allowance permits, after a back-off; say which."""
         policy = RestartPolicy(self.settings.max_restarts)
         self._restarts, verdict = after_exit(self._restarts, local_rank, policy)
-        self.console.err(f"elastic-run: {what}; {verdict.reason}")
         if verdict.delay_s is None:
             self._failed = True
-            return
+            return verdict.reason
         self.evidence.event("restart", local_rank=local_rank, delay_s=verdict.delay_s)
         self._owed.append((local_rank, monotonic() + verdict.delay_s))
+        return verdict.reason
 
     def _may_start(self) -> bool:
         """A starting interpreter takes a core: not before the survivors' first step (S10)."""

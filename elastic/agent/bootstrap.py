@@ -75,8 +75,9 @@ def _tie_forks() -> None:
 def _dump_when_asked() -> None:
     """Write the stacks of all threads to stderr on SIGQUIT: the agent asks a worker that hangs.
 
-    Done in C, so the interpreter need not answer.
+    Done in C, so the interpreter need not answer; as are those of native code that crashes.
     """
+    faulthandler.enable()
     faulthandler.register(signal.SIGQUIT, all_threads=True)
 
 

@@ -33,9 +33,11 @@ class Evidence:
         self._audit = AuditFile(settings.audit, say)
         self._report = RunReport()
         self._progress = Progress(say)
-        self.board = Board(settings.job, socket.gethostname())
+        self.host = socket.gethostname()
+        self.board = Board(settings.job, self.host)
         self._generation = 0
-        self._step = 0
+        self.step = 0
+        """The last that was committed."""
 
     def event(self, name: str, **fields: Any) -> None:
         """Write an event."""
@@ -74,8 +76,8 @@ class Evidence:
         if message.line is not None:
             self._audit.append(message.line)
         self.board.committed(message, who["local_rank"])
-        if message.step > self._step:
-            self._step = message.step
+        if message.step > self.step:
+            self.step = message.step
             self._progress.committed(message)
             self.event("step", **who | message.metrics, step=message.step)
 

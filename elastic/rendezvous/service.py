@@ -335,13 +335,17 @@ class Rendezvous:
 
     def _note_failure(self, place: str, cause: str) -> Any:
         key = self.keys.failures + place.replace("/", "-").replace(" ", "-")
-        value = cause.encode()[-16384:]
+        value = cause.encode()[:16384]
         try:
-            result = self.store.txn([Absent(key)], [Put(key, value)])
+            result = self.store.txn([Absent(key)], [Put(key, value)], [Get(key)])
         except StoreUnavailable:
             return None  # the worker is started again; if it is no accident it fails again
-        again = not result.ok
-        return ev.FailureNoted(place, again, f"failed twice at {place}:\n{cause}")
+        if result.ok:
+            return ev.FailureNoted(place, False, cause)
+        first = result.listings[0].items[0].value.decode(errors="replace").partition("\n")[0]
+        return ev.FailureNoted(
+            place, True, f"failed twice at {place}:\nfirst {first}\nthen {cause}"
+        )
 
     def _check_token(self) -> None:
         """The first agent leaves HMACs of token and CA; the others must have the same (P3)."""

@@ -371,7 +371,9 @@ def test_a_failure_is_noted_and_must_end_its_worker(host):
     """S7: its threads may keep it alive."""
     worker = host.all[0]
     host.say(worker, control.Failure("step 4 micro-batch 1", "Traceback"))
-    assert host.failures == [("step 4 micro-batch 1", "Traceback")]
+    ((place, text),) = host.failures
+    assert place == "step 4 micro-batch 1"
+    assert text.endswith(f"pid {worker.pid}) on {host.agent.evidence.host}: Traceback\nTraceback")
     host.passes(9)
     assert not worker.killed_because
     host.passes(2)

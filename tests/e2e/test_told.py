@@ -104,3 +104,41 @@ def test_a_store_that_is_away_is_said(jobs: Jobs):
     away = status("127.0.0.1:1")
     assert away.returncode == 3
     assert "127.0.0.1:1" in away.stderr
+
+
+def test_one_root_cause_is_told_on_every_host(jobs: Jobs, etcd):
+    """S7, promise 8: who failed twice at one place, with its traceback once; no consequence."""
+    agents = [
+        jobs.start("--min-workers=4", "--nproc-per-node=2", store=etcd.endpoint, args=BUG)
+        for _ in range(2)
+    ]
+    for agent in agents:
+        assert agent.wait() == 1, agent.output
+        verdict = agent.output.partition("the training failed: ")[2]
+        lines = verdict.splitlines()
+        assert lines[0] == "failed twice at update of step 5:"
+        assert re.fullmatch(rf"first {WHO}: RuntimeError: a bug of the user's in update", lines[1])
+        assert re.fullmatch(rf"then {WHO}: RuntimeError: a bug of the user's in update", lines[2])
+        assert verdict.count("Traceback") == 1
+    shown = status(etcd.endpoint, "--once")
+    assert shown.returncode == 1
+    assert "job j: failed" in shown.stdout
+    assert "a bug of the user's in update" in shown.stdout
+
+
+BUG = ("--fail=update", "--fail-at=5")
+WHO = r"rank \d \(member \S+, pid \d+\) on \S+"
+
+
+def test_a_killed_worker_is_told_with_what_was_done(jobs: Jobs):
+    """A signal by its name, evidence for or against the OOM killer, and the restart."""
+    agent = jobs.start(
+        "--nproc-per-node=2", args=("--epochs=4", "--die", f"update:7:1:{jobs.folder / 'x'}")
+    )
+    assert agent.wait() == 0, agent.output
+    (failure,) = agent.all("failure")
+    assert (failure["rank"], failure["how"]) == (1, "killed by SIGKILL")
+    assert "OOM killer" in failure["hint"] or "dmesg" in failure["hint"]
+    assert failure["done"].startswith("restart 1 of 10")
+    assert re.search(rf"elastic-run: {WHO}: killed by SIGKILL \(.*\); restart 1 of", agent.output)
+    assert agent.output.count("killed by SIGKILL (") == 1
