@@ -25,6 +25,7 @@ from elastic.agent.evidence import Evidence
 from elastic.agent.injection import Actions as ChaosActions
 from elastic.agent.injection import Injector
 from elastic.agent.health import HealthServer
+from elastic.agent.live import LiveView, open_console
 from elastic.agent.logs import Console, Logs
 from elastic.agent.ping import STATUS, PingServer, greet, probe
 from elastic.agent.oom import OomWatch
@@ -66,17 +67,27 @@ def run(settings: AgentSettings) -> int:
         ConfigError: `--fresh`, but the job is not over.
     """
     with ExitStack() as stack:
-        console = Console.of_this_process()
+        console, show = open_console(live=not settings.no_live)
         stack.callback(console.close)
-        return Agent(settings, console, stack).run()
+        return Agent(settings, console, stack, show).run()
 
 
 class Agent:
     """The workers of one host and their part in the job."""
 
-    def __init__(self, settings: AgentSettings, console: Console, stack: ExitStack):
+    def __init__(
+        self,
+        settings: AgentSettings,
+        console: Console,
+        stack: ExitStack,
+        show: Callable[[str], None] | None = None,
+    ):
         self.settings, self.console, self._stack = settings, console, stack
-        self.evidence = Evidence(settings, lambda line: console.out(f"elastic-run: {line}"))
+        self.evidence = Evidence(
+            settings, lambda line: console.out(f"elastic-run: {line}"), tells_steps=show is None
+        )
+        self._live = LiveView(self.evidence.board, show) if show else None
+        """A status line on a terminal."""
         self.selector = stack.enter_context(selectors.DefaultSelector())
         self._inbox: deque[Any] = deque()
         self._timers: list[tuple[float, Callable[[], None]]] = []
@@ -247,6 +258,8 @@ class Agent:
     def _turn(self) -> None:
         now = monotonic()
         self.evidence.board.beat(now)
+        if self._live is not None:
+            self._live.refresh(now)
         due = [timer for timer in self._timers if timer[0] <= now]
         self._timers = [timer for timer in self._timers if timer[0] > now]
         for _, action in due:

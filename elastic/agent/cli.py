@@ -311,6 +311,7 @@ _WORKERS = (
     ),
 )
 _RECORDS = (
+    _Flag("--no-live", "no_live", None, "", "plain lines, though stdout is a terminal"),
     _Flag("--log-dir", "log_dir", checks.log_directory, "DIR", "a file for each worker's output"),
     _Flag("--events", "events", checks.writable_file, "FILE", "what happened, as JSON lines"),
     _Flag("--audit", "audit", checks.writable_file, "FILE", "which samples each step trained on"),

@@ -27,12 +27,14 @@ __all__ = ["Evidence"]
 class Evidence:
     """Everything that outlives a run. `say` is for the user's eyes."""
 
-    def __init__(self, settings: AgentSettings, say: Callable[[str], None]):
+    def __init__(
+        self, settings: AgentSettings, say: Callable[[str], None], *, tells_steps: bool = True
+    ):
         self._settings, self._say = settings, say
         self._events = EventLog(settings.events, say)
         self._audit = AuditFile(settings.audit, say)
         self._report = RunReport()
-        self._progress = Progress(say)
+        self._progress = Progress(say, tells_steps=tells_steps)
         self.host = socket.gethostname()
         self.board = Board(settings.job, self.host)
         self._generation = 0

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-__all__ = ["Console", "LineReader", "LineWriter", "Logs", "WorkerLog"]
+__all__ = ["Console", "LineReader", "LineWriter", "Logs", "WorkerLog", "descriptor", "write_all"]
 
 MAX_LINE_BYTES = 16 << 10
 """A longer line is shown in pieces."""
@@ -61,12 +60,16 @@ class LineWriter:
         while (item := self._work.get()) is not None:
             fd, line = item
             try:
-                os.close(fd) if line is None else _write_all(fd, line)
+                os.close(fd) if line is None else self._emit(fd, line)
             except OSError:  # a full disk may have room for the next line, a closed pipe never has
                 self.dropped += 1
 
+    def _emit(self, fd: int, line: bytes) -> None:
+        write_all(fd, line)
 
-def _write_all(fd: int, line: bytes) -> None:
+
+def write_all(fd: int, line: bytes) -> None:
+    """Write a line to a descriptor, in as many pieces as that takes."""
     # not sys.stdout: a thread that hangs in it at exit holds its lock, and the exit aborts
     rest = memoryview(line)
     while rest:
@@ -76,15 +79,10 @@ def _write_all(fd: int, line: bytes) -> None:
 class Console:
     """The agent's own stdout and stderr, shared by its messages and its workers' lines."""
 
-    def __init__(self, out_fd: int | None, err_fd: int | None):
+    def __init__(self, out_fd: int | None, err_fd: int | None, writer: LineWriter | None = None):
         self._out_fd = out_fd
         self._err_fd = err_fd
-        self._writer = LineWriter()
-
-    @classmethod
-    def of_this_process(cls) -> Console:
-        """Return the console of this process; a stream closed at its start stays silent."""
-        return cls(_descriptor(sys.stdout), _descriptor(sys.stderr))
+        self._writer = writer or LineWriter()
 
     def out(self, line: str | bytes) -> None:
         """Write a line to stdout."""
@@ -106,7 +104,8 @@ class Console:
             self._writer.write(fd, data + b"\n")
 
 
-def _descriptor(stream: IO[str] | None) -> int | None:
+def descriptor(stream: IO[str] | None) -> int | None:
+    """Return the descriptor of a stream of this process; None if it was closed at the start."""
     try:
         return None if stream is None else stream.fileno()
     except (OSError, ValueError):  # a stream without a file, or a closed one

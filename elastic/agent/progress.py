@@ -15,11 +15,14 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """Says how the run goes, through `say(line)`."""
+    """Says how the run goes, through `say(line)`; steps only where no live line shows them."""
 
-    def __init__(self, say: Callable[[str], None], every_s: float = 5.0):
+    def __init__(
+        self, say: Callable[[str], None], every_s: float = 5.0, *, tells_steps: bool = True
+    ):
         self._say = say
         self._every_s = every_s
+        self._tells_steps = tells_steps
         self._world_size = 0
         self._step = -1
         self._said: tuple[int, float] | None = None
@@ -37,8 +40,8 @@ class Progress:
 
     def committed(self, message: Committed) -> None:
         """Tell of a committed step, if the last line is long enough ago."""
-        if message.step <= self._step:  # another worker of this host said so
-            return
+        if message.step <= self._step or not self._tells_steps:
+            return  # another worker of this host said so, or the live line does
         self._step = message.step
         if self._said is None:
             self._line(message, "")

@@ -54,6 +54,8 @@ class AgentSettings:
     chaos: Chaos | None = None
     """Faults that the agents make on their own workers."""
 
+    no_live: bool = False
+    """No live view, though stdout is a terminal."""
     log_dir: Path | None = None
     events: Path | None = None
     audit: Path | None = None

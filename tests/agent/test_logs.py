@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from elastic.agent import logs
+from elastic.agent.live import open_console
 from elastic.agent.logs import Console, LineReader, LineWriter, Logs
 
 
@@ -168,13 +169,13 @@ class TestNothingStops:
         monkeypatch.setattr(sys, "stdout", None)
         with open(os.devnull, "w") as closed:
             monkeypatch.setattr(sys, "stderr", closed)
-        console = Console.of_this_process()
+        console, _ = open_console(live=True)
         console.out("nobody")
         console.err(b"hears")
         console.close()
 
     def test_the_process_has_a_console(self, capfd):
-        console = Console.of_this_process()
+        console, _ = open_console(live=True)
         console.out("to stdout")
         console.err("to stderr \udcff")
         console.close()

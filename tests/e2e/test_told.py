@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import urllib.request
 from pathlib import Path
 
@@ -142,3 +145,41 @@ def test_a_killed_worker_is_told_with_what_was_done(jobs: Jobs):
     assert failure["done"].startswith("restart 1 of 10")
     assert re.search(rf"elastic-run: {WHO}: killed by SIGKILL \(.*\); restart 1 of", agent.output)
     assert agent.output.count("killed by SIGKILL (") == 1
+
+
+def test_a_terminal_has_a_live_line_that_ctrl_c_leaves_clean(tmp_path: Path):
+    """Lines scroll over one status line; Ctrl-C leaves, and the prompt finds an empty line."""
+    script = [str(Path(__file__).parent / "train_all.py"), "--epochs=100000"]
+    command = [sys.executable, "-m", "elastic.agent", "--standalone", "--nproc-per-node=2"]
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    agent = subprocess.Popen(
+        [*command, *script],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm", "TMPDIR": str(tmp_path)},
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while not re.search(rb"\x1b\[1mstep \d+/500000 \(0%\)  loss \S+  2 workers  \S+ st", seen):
+            seen += os.read(ours, 65536)
+        os.write(ours, b"\x03")
+        while True:
+            seen += os.read(ours, 65536)
+    except OSError:  # the terminal is nobody's any more
+        pass
+    finally:
+        os.close(ours)
+        if agent.poll() is None and b"leaving after this step" not in seen:
+            agent.kill()
+    assert agent.wait(90) == 130, seen.decode(errors="replace")
+    assert b"SIGINT: leaving after this step" in seen
+    drawn = re.findall(rb"\x1b\[1m([^\x1b]*)\x1b\[0m", seen)
+    assert drawn
+    assert all(len(line.decode()) < 60 for line in drawn)
+    assert seen.rsplit(b"\n", 1)[-1].endswith(b"\x1b[K")
+    assert b"elastic-run: step 1 " not in seen
