@@ -44,12 +44,15 @@ class TerminalWriter(LineWriter):
     def __init__(self, fds: Collection[int]):
         self._fds = set(fds)
         self._live = b""
+        self._is_due = False
         super().__init__()
 
     def show(self, text: str) -> None:
         """Have this stand below all lines."""
         self._live = text.encode(errors="replace")
-        self.write(min(self._fds), b"")
+        if not self._is_due:  # a terminal that is paused shall not fill the queue with drawings
+            self._is_due = True
+            self.write(min(self._fds), b"")
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Take the status line away, and wait for what is queued."""
@@ -60,6 +63,7 @@ class TerminalWriter(LineWriter):
         if fd not in self._fds:
             super()._emit(fd, line)
             return
+        self._is_due = self._is_due and bool(line)
         # drawn again when all that waits is written, or a burst of lines would be twice as long
         write_all(fd, _ERASE + line + (self._drawn(fd) if self._work.empty() else b""))
 

@@ -109,6 +109,19 @@ def test_a_burst_of_lines_is_written_once(screen):
     assert lines == [f"line {number}" for number in range(500)]
 
 
+def test_a_paused_terminal_does_not_fill_the_queue(screen):
+    os.set_blocking(screen.ours, True)
+    termios.tcflow(screen.ours, termios.TCOOFF)
+    writer = TerminalWriter([screen.ours])
+    for number in range(1000):
+        writer.show(f"step {number}")
+    assert writer._work.qsize() <= 2
+    termios.tcflow(screen.ours, termios.TCOON)
+    screen.read_until(b"step")
+    writer.close()
+    assert writer.dropped == 0
+
+
 def test_files_beside_the_terminal_stay_plain(screen, tmp_path):
     writer = TerminalWriter([screen.ours])
     writer.show("live")
