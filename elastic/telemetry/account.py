@@ -5,15 +5,12 @@ A few additions a step; every few seconds the loop takes what has come together 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from elastic.telemetry.stragglers import Pace
 
 __all__ = ["Account", "Collective", "Timing", "kind_of"]
-
-_STEP = re.compile(r"step \d+")
 
 
 def kind_of(tag: str) -> str:
@@ -23,10 +20,13 @@ def kind_of(tag: str) -> str:
         >>> kind_of("step 12"), kind_of("step 12, slices"), kind_of("barrier")
         ('reduce', 'reduce, slices', 'barrier')
     """
-    return _STEP.sub("reduce", tag) if tag.startswith("step ") else tag
+    if not tag.startswith("step "):
+        return tag
+    _, comma, rest = tag.partition(",")
+    return "reduce" + comma + rest
 
 
-@dataclass(frozen=True)
+@dataclass
 class Collective:
     """What one kind of collective cost this worker."""
 
@@ -79,22 +79,21 @@ class Account:
         """Note a round: when it was called, when it returned, when each rank's message came."""
         last_t = max(arrivals.values(), default=began)
         kind = kind_of(tag)
-        was = self._collectives.get(kind, Collective())
-        self._collectives[kind] = Collective(
-            was.rounds + 1,
-            was.sent_bytes + sent_bytes,
-            was.received_bytes + received_bytes,
-            was.seconds + ended - began,
-            was.waited_s + max(0.0, last_t - began),
-        )
+        cost = self._collectives.get(kind)
+        if cost is None:
+            cost = self._collectives[kind] = Collective()
+        cost.rounds += 1
+        cost.sent_bytes += sent_bytes
+        cost.received_bytes += received_bytes
+        cost.seconds += ended - began
         if last_t > began:
+            cost.waited_s += last_t - began
             self._blame(began, arrivals)
 
     def _blame(self, began: float, arrivals: Mapping[int, float]) -> None:
         """Note how much sooner all would be here, had the last been like the last but one."""
         slowest = max(arrivals, key=arrivals.__getitem__)
-        others = [t for rank, t in arrivals.items() if rank != slowest]
-        late_s = arrivals[slowest] - max([began, *others])
+        late_s = arrivals[slowest] - max([began, *sorted(arrivals.values())[-2:-1]])
         self._late_s[slowest] = self._late_s.get(slowest, 0.0) + late_s
 
     def reduced(

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from elastic.telemetry.catalog import ALWAYS, EVENTS
+from elastic.telemetry.catalog import WHO as WHO_FIELDS
 from tests.e2e.job import Agent, Jobs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -145,6 +147,26 @@ def test_a_killed_worker_is_told_with_what_was_done(jobs: Jobs):
     assert failure["done"].startswith("restart 1 of 10")
     assert re.search(rf"elastic-run: {WHO}: killed by SIGKILL \(.*\); restart 1 of", agent.output)
     assert agent.output.count("killed by SIGKILL (") == 1
+
+
+def test_a_straggler_is_named_with_evidence(jobs: Jobs):
+    """The others say who holds them up: its rank, its member, and that its leaves are slow."""
+    flags = ("--nproc-per-node=3", "--health-port=0")
+    agent = jobs.start(*flags, args=("--epochs=100000", "--slow=1:0.05"))
+    told = agent.wait_for(lambda e: e["event"] == "straggler", "a straggler")
+    assert told["accused_rank"] == 1
+    assert told["rank"] != 1
+    assert told["reason"] == "leaves"
+    assert told["accused"] in {e["worker"] for e in agent.all("sync") if e["rank"] == 1}
+    assert 2 * told["leaf_s"] > 0.1 > told["others_leaf_s"]
+    agent.wait_for_output("straggler: rank 1 makes the others wait")
+    assert samples(fetch(agent, "/metrics")[1])["elastic_straggler", "1"] == 1
+    agent.process.terminate()
+    agent.wait()
+    for event in agent.seen:
+        kind = EVENTS[event["event"]]
+        fields = {*ALWAYS, *WHO_FIELDS, *kind.fields}
+        assert event.keys() <= fields or "*" in kind.fields, event
 
 
 def test_a_terminal_has_a_live_line_that_ctrl_c_leaves_clean(tmp_path: Path):

@@ -41,6 +41,7 @@ options.add_argument("--poison-at", type=int, help="the step whose loss becomes 
 options.add_argument("--write-in-step", action="store_true")
 options.add_argument("--unsavable", action="store_true")
 options.add_argument("--pace", type=float, default=0.0, help="seconds to dwell in each place")
+options.add_argument("--slow", help="RANK:SECONDS that each of its leaves takes longer")
 options.add_argument("--trace", type=Path, help="a folder: what each process computed")
 args = options.parse_args()
 
@@ -135,6 +136,8 @@ def train_step(state, batch):
         with (args.trace / str(os.getpid())).open("a") as file:
             file.write(f"{state.step + 1} {int(indices[0])}\n")
     at("train_step", state.step + 1)
+    if args.slow and int(args.slow.split(":")[0]) == RANK:
+        time.sleep(float(args.slow.split(":")[1]))
     if args.write_in_step:
         state.best = 1.0
     logits = state.model(inputs)
