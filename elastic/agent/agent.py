@@ -183,6 +183,7 @@ class Agent:
             etcd = EmbeddedEtcd()
             self._stack.callback(etcd.stop)
             endpoints = (etcd.start(),)
+            self.console.out(f"elastic-run: job {self.settings.job!r}, etcd at {endpoints[0]}")
         store = EtcdStore(endpoints, login=self.settings.etcd)
         self._stack.callback(store.close)
         return store
@@ -455,7 +456,8 @@ class Agent:
             if id in self._grouped:
                 self._lost_in = self._group.generation
                 self._first_sign = min(self._first_sign or worker.exit.t, worker.exit.t)
-            self.rendezvous.post(ev.WorkerExited(id, str(worker.exit)))
+            where = f"rank {worker.log.rank}, pid {worker.pid} on {self.evidence.host}"
+            self.rendezvous.post(ev.WorkerExited(id, f"{where}, {worker.exit}"))
         if self._early is not None:
             self._admit_first()
         if self._over is not None and self._over.result is not None:

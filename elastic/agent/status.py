@@ -15,14 +15,15 @@ from typing import Any
 
 from elastic.agent.board import Snapshot
 from elastic.agent.ping import ask_status
+from elastic.errors import ConfigError
 from elastic.rendezvous.record import DONE, FAILED, RUNNING, Keys, Record, decode_member
 from elastic.rendezvous.store import Store
 from elastic.wire import from_json, to_json
 from elastic.world import Member
 
-__all__ = ["WAITING", "JobView", "UnknownJob", "look"]
+__all__ = ["GONE", "WAITING", "JobView", "UnknownJob", "look"]
 
-WAITING = "waiting"
+WAITING, GONE = "waiting", "gone"
 _MAX_ASKED_AT_ONCE = 32
 _NEWS = 12
 
@@ -47,7 +48,9 @@ class JobView:
 
     @property
     def status(self) -> str:
-        """running, waiting, done or failed."""
+        """running, waiting, gone (its agents died together), done or failed."""
+        if self.record is not None and self.record.status == RUNNING and not self.members:
+            return GONE
         if self.record is None or (self.record.status == RUNNING and not self.record.ids):
             return WAITING
         if self.record.status == RUNNING and any(s.state == WAITING for s in self.snapshots):
@@ -116,8 +119,19 @@ def look(store: Store, job: str, token: str) -> JobView:
 
     Raises:
         UnknownJob: the store holds nothing of it.
+        ConfigError: what it holds is not of this version.
         StoreUnavailable: the store does not answer.
     """
+    try:
+        return _look(store, job, token)
+    except ValueError as error:
+        raise ConfigError(
+            f"job {job!r} expects keys that an elastic-run of this version has written, got "
+            f"others: {error}; use the status command of that version"
+        ) from None
+
+
+def _look(store: Store, job: str, token: str) -> JobView:
     keys = Keys(job)
     items = {item.key: item for item in store.range(keys.prefix, prefix=True).items}
     if not items:

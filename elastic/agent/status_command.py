@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from elastic.agent import checks
 from elastic.agent.cli import EXIT_DONE, EXIT_FAILED, typed
-from elastic.agent.status import JobView, UnknownJob, ask_all, look
+from elastic.agent.status import GONE, JobView, UnknownJob, ask_all, look
 from elastic.errors import ConfigError, StoreUnavailable
 from elastic.rendezvous.etcd_store import EtcdStore
 from elastic.rendezvous.record import FAILED
@@ -27,8 +27,8 @@ EXIT_UNKNOWN = 4
 """The store knows no such job."""
 _EVERY_S = 1.0
 _USAGE = "elastic-run status --rdzv-endpoint HOST:PORT[,...] --rdzv-id JOB [--once] [--json]"
-_EPILOG = """exit codes: 0 the job runs, waits or is done; 1 it has failed; 2 usage; 3 the store
-was not reached; 4 the store knows no such job."""
+_EPILOG = """exit codes: 0 the job runs, waits or is done; 1 it has failed or is gone; 2 usage;
+3 the store was not reached; 4 the store knows no such job."""
 
 
 def status(args: Sequence[str]) -> int:
@@ -52,7 +52,7 @@ def status(args: Sequence[str]) -> int:
         except UnknownJob as error:
             print(f"elastic-run: {error}", file=sys.stderr)
             return EXIT_UNKNOWN
-    return EXIT_FAILED if job.status == FAILED else EXIT_DONE
+    return EXIT_FAILED if job.status in (FAILED, GONE) else EXIT_DONE
 
 
 def _show(job: JobView) -> None:

@@ -10,12 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from elastic.agent.board import Snapshot, WorkerView
-from elastic.agent.status import JobView
+from elastic.agent.status import GONE, WAITING, JobView
 from elastic.rendezvous.record import DONE, FAILED
 
 __all__ = ["brief_event", "headline", "view"]
 
-_COLORS = {DONE: "green", FAILED: "red", "running": "green", "waiting": "yellow"}
+_COLORS = {DONE: "green", FAILED: "red", "running": "green", WAITING: "yellow", GONE: "red"}
 _SAID_ELSEWHERE = {"t", "event", "host", "worker", "local_rank", "world_size", "generation", "pid"}
 _MAX_ROWS = 64
 
@@ -48,6 +48,8 @@ def headline(job: JobView) -> list[str]:
     if record is not None and job.status == DONE:
         result = record.result or {}
         lines.append(f"{result.get('steps')} steps, digest {result.get('digest')}")
+    elif job.status == GONE:
+        lines.append("no agent of it is there: started again, it goes on from its checkpoint")
     elif record is not None and record.cause:
         lines.append(record.cause if job.status == FAILED else f"because: {record.cause}")
     if job.snapshots and not job.is_over:

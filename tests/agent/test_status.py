@@ -12,9 +12,10 @@ from elastic.agent.board import Board, Snapshot
 from elastic.agent.ping import STATUS, PingServer
 from elastic.agent.status import UnknownJob, look
 from elastic.control import Committed
+from elastic.errors import ConfigError
 from elastic.rendezvous.memory_store import MemoryStore
 from elastic.rendezvous.record import Keys, Record, encode_member
-from elastic.rendezvous.store import Put
+from elastic.rendezvous.store import Delete, Put
 from elastic.wire import to_json
 from elastic.world import Member
 
@@ -96,6 +97,19 @@ def test_a_job_that_waits_is_done_or_has_failed(store):
     store.txn([], [Put(KEYS.failures + "step-3", b"Traceback")])
     job = look(store, "job7", "secret")
     assert (job.status, job.failures) == ("failed", {"step-3": "Traceback"})
+
+
+def test_a_job_whose_agents_died_together_is_gone(store):
+    write(store, "a", "b")
+    store.txn([], [Delete(KEYS.members, prefix=True)])
+    job = look(store, "job7", "secret")
+    assert (job.status, job.is_over) == ("gone", False)
+
+
+def test_keys_of_another_version_are_said(store):
+    store.txn([], [Put(KEYS.record, b"[]")])
+    with pytest.raises(ConfigError, match="use the status command of that version"):
+        look(store, "job7", "secret")
 
 
 def test_a_job_that_is_not_known(store):

@@ -78,6 +78,11 @@ def test_a_job_that_is_over():
     assert shown(failed) == ["job job7: failed", "failed twice at sync:", "Traceback"]
 
 
+def test_a_job_that_nobody_runs_any_more():
+    gone = JobView("job7", Record(5, ("a",), "a joined"), ())
+    assert shown(gone)[1].startswith("no agent of it is there: started again, it goes on from")
+
+
 def test_a_token_that_is_not_the_jobs_is_said_once():
     agents = dict.fromkeys(["h:1", "h:2"], "it answers to the job's token only")
     job = JobView("job7", Record(1, ("a",), ""), MEMBERS, token_fits=False, agents=agents)

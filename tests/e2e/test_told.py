@@ -88,6 +88,12 @@ def test_a_running_job_is_told_at_every_door(jobs: Jobs, etcd, tmp_path: Path):
     assert re.search(r"job j: running, generation \d+: \d workers, 1 host", shown.stdout)
     assert str(pids[0]) in shown.stdout
 
+    command = [sys.executable, "-m", "elastic.agent", "status"]
+    command += ["--rdzv-endpoint", etcd.endpoint, "--rdzv-id", "j"]
+    code, live = at_a_terminal(command, rb"of 65[\s\S]*last events[\s\S]*of 65", tmp_path)
+    assert code == 0
+    assert b"Traceback" not in live
+
     stranger = status(etcd.endpoint, token="wrong")
     assert "not this job's" in stranger.stdout
     assert str(pids[0]) not in stranger.stdout
@@ -169,36 +175,43 @@ def test_a_straggler_is_named_with_evidence(jobs: Jobs):
         assert event.keys() <= fields or "*" in kind.fields, event
 
 
-def test_a_terminal_has_a_live_line_that_ctrl_c_leaves_clean(tmp_path: Path):
-    """Lines scroll over one status line; Ctrl-C leaves, and the prompt finds an empty line."""
-    script = [str(Path(__file__).parent / "train_all.py"), "--epochs=100000"]
-    command = [sys.executable, "-m", "elastic.agent", "--standalone", "--nproc-per-node=2"]
+def at_a_terminal(command: list[str], until: bytes, tmp_path: Path) -> tuple[int, bytes]:
+    """Run a command on a terminal of its own, press Ctrl-C once `until` is there."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
-    agent = subprocess.Popen(
-        [*command, *script],
+    process = subprocess.Popen(
+        command,
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env=os.environ | {"TERM": "xterm", "TMPDIR": str(tmp_path)},
+        env=os.environ | {"TERM": "xterm", "TMPDIR": str(tmp_path), "ELASTIC_TOKEN": "secret"},
         start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
     os.close(theirs)
     seen = b""
+    pressed = False
     try:
-        while not re.search(rb"\x1b\[1mstep \d+/500000 \(0%\)  loss \S+  2 workers  \S+ st", seen):
-            seen += os.read(ours, 65536)
-        os.write(ours, b"\x03")
         while True:
             seen += os.read(ours, 65536)
+            if not pressed and re.search(until, seen):
+                pressed = bool(os.write(ours, b"\x03"))
     except OSError:  # the terminal is nobody's any more
         pass
     finally:
+        if not pressed:
+            process.kill()
         os.close(ours)
-        if agent.poll() is None and b"leaving after this step" not in seen:
-            agent.kill()
-    assert agent.wait(90) == 130, seen.decode(errors="replace")
+    return process.wait(90), seen
+
+
+def test_a_terminal_has_a_live_line_that_ctrl_c_leaves_clean(tmp_path: Path):
+    """Lines scroll over one status line; Ctrl-C leaves, and the prompt finds an empty line."""
+    script = [str(Path(__file__).parent / "train_all.py"), "--epochs=100000"]
+    command = [sys.executable, "-m", "elastic.agent", "--standalone", "--nproc-per-node=2"]
+    status_line = rb"\x1b\[1mstep \d+/500000 \(0%\)  loss \S+  2 workers  \S+ st"
+    code, seen = at_a_terminal([*command, *script], status_line, tmp_path)
+    assert code == 130, seen.decode(errors="replace")
     assert b"SIGINT: leaving after this step" in seen
     drawn = re.findall(rb"\x1b\[1m([^\x1b]*)\x1b\[0m", seen)
     assert drawn
