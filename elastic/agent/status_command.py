@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -71,7 +71,7 @@ def _views(store: Store, job: JobView, token: str) -> Iterator[tuple[JobView, st
     """
     yield job, ""
     while not job.is_over:
-        threading.Event().wait(_EVERY_S)
+        time.sleep(_EVERY_S)
         try:
             job, warning = look(store, job.job, token), ""
         except StoreUnavailable as error:

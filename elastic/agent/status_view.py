@@ -22,9 +22,9 @@ _MAX_ROWS = 64
 
 def view(job: JobView, note: str = "") -> RenderableType:
     """Return what is shown; `note` is a warning above all."""
+    first, *rest = headline(job)
     parts: list[RenderableType] = [Text(note, "red")] if note else []
-    parts += [Text(line) for line in headline(job)]
-    parts[len(parts) - len(headline(job))] = Text(headline(job)[0], _COLORS[job.status])
+    parts += [Text(first, _COLORS[job.status]), *map(Text, rest)]
     if job.members:
         parts.append(_members(job))
         more = len(job.members) - _MAX_ROWS
@@ -39,7 +39,7 @@ def view(job: JobView, note: str = "") -> RenderableType:
 def headline(job: JobView) -> list[str]:
     """Return the lines that say how the job stands."""
     record = job.record
-    hosts = len({member.agent for member in job.members})
+    hosts = len({member.agent.rpartition(":")[0] for member in job.members})
     first = f"job {job.job}: {job.status}"
     if record is not None and not job.is_over:
         first += f", generation {record.generation}: {_count(len(record.ids), 'worker')}"
