@@ -28,9 +28,9 @@ from elastic.agent.health import HealthServer
 from elastic.agent.live import LiveView, open_console
 from elastic.agent.logs import Console, Logs
 from elastic.agent.ping import STATUS, PingServer, greet, probe
-from elastic.agent.oom import OomWatch
+from elastic.agent.postmortem import Postmortem
 from elastic.agent.restart import RestartPolicy, Restarts, after_exit, after_success
-from elastic.agent.root_cause import Cause, RootCause, hint, last_line, who
+from elastic.agent.root_cause import RootCause
 from elastic.agent.settings import AgentSettings
 from elastic.agent.supervisor import Exit, Supervisor, Worker
 from elastic.agent.watchdog import Actions, Watchdog
@@ -118,9 +118,7 @@ class Agent:
         self._missed_since: dict[str, float] = {}
         """Since when members were waited for that were not heard of."""
         self._root_cause = RootCause()
-        self._raised: dict[Worker, control.Failure] = {}
-        """What workers that are about to end have said of why."""
-        self._oom = OomWatch()
+        self._postmortem = Postmortem(self.evidence.host)
         self._failed = False
         self._failed_after = False
         """A worker failed after the job was done: its script does more than train."""
@@ -434,8 +432,7 @@ class Agent:
         }
 
     def _on_failure(self, worker: Worker, message: control.Failure) -> None:
-        self._raised[worker] = message
-        text = f"{self._name(worker)}: {last_line(message.traceback)}\n{message.traceback}"
+        text = self._postmortem.raised(worker, self._ids.get(worker, ""), message)
         self.rendezvous.note_failure(message.place, text)
         reason = "it did not end after its failure"
         self._at(monotonic() + _FAILED_END_S, lambda: worker.kill(reason))
@@ -456,8 +453,8 @@ class Agent:
             if id in self._grouped:
                 self._lost_in = self._group.generation
                 self._first_sign = min(self._first_sign or worker.exit.t, worker.exit.t)
-            where = f"rank {worker.log.rank}, pid {worker.pid} on {self.evidence.host}"
-            self.rendezvous.post(ev.WorkerExited(id, f"{where}, {worker.exit}"))
+            reason = f"{self._postmortem.where(worker)}, {worker.exit}"
+            self.rendezvous.post(ev.WorkerExited(id, reason))
         if self._early is not None:
             self._admit_first()
         if self._over is not None and self._over.result is not None:
@@ -477,7 +474,7 @@ class Agent:
         if fault:  # it costs no restart, and who was asked to leave is not missed
             self._owed += [(worker.local_rank, monotonic())] if fault == "kill" else []
             return
-        cause = self._why(worker, id)
+        cause = self._postmortem.cause(worker, id, self._group.generation, self.evidence.step)
         if worker.exit.code == control.EXIT_REFUSED:
             self._failed = True
             done = "starting it again cannot help"
@@ -487,25 +484,6 @@ class Agent:
         cause = replace(cause, done=done)
         self._root_cause.failed(cause)
         self.evidence.event("failure", **self._who(worker) | cause.fields())
-
-    def _why(self, worker: Worker, id: str) -> Cause:
-        assert worker.exit is not None
-        raised = self._raised.pop(worker, None)
-        return Cause(
-            self._name(worker, id),
-            str(worker.exit),
-            self._group.generation,
-            self.evidence.step,
-            raised.place if raised else "",
-            raised.traceback if raised else worker.log.tail,
-            hint(worker.exit.how, self._oom.look(), self._oom.is_readable)
-            if not worker.exit.killed_because
-            else "",
-        )
-
-    def _name(self, worker: Worker, id: str = "") -> str:
-        id = id or self._ids.get(worker, "")
-        return who(worker.log.rank, id, worker.pid, self.evidence.host)
 
     def _owe(self, local_rank: int) -> str:
         """Have a worker started again, if the allowance permits, after a back-off; say which."""
