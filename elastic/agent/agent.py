@@ -22,9 +22,9 @@ from elastic import control
 from elastic.agent.cli import EXIT_DONE, EXIT_FAILED
 from elastic.agent.embedded_etcd import EmbeddedEtcd
 from elastic.agent.evidence import Evidence
+from elastic.agent.health import HealthServer
 from elastic.agent.injection import Actions as ChaosActions
 from elastic.agent.injection import Injector
-from elastic.agent.health import HealthServer
 from elastic.agent.live import LiveView, open_console
 from elastic.agent.logs import Console, Logs
 from elastic.agent.ping import STATUS, PingServer, greet, probe

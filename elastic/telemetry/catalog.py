@@ -96,6 +96,11 @@ EVENTS: dict[str, EventKind] = {
     ),
     "fenced": EventKind("a stopped worker counts as dead", ("reason",)),
     "readmitted": EventKind("a fenced worker goes on, and returns as a newcomer"),
+    "chaos": EventKind(
+        "the agent made a fault (`--chaos`); the fields of a fault follow its kind",
+        ("seed", "step", "fault", "*"),
+        of_a_worker=False,
+    ),
     "leave-asked": EventKind(
         "the agent was asked to leave (SIGTERM, SIGINT)", ("reason",), of_a_worker=False
     ),
