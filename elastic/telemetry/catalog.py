@@ -29,7 +29,9 @@ EVENTS: dict[str, EventKind] = {
         "it has met its group in the first exchange of a generation", ("step", "cause", "members")
     ),
     "sync": EventKind(
-        "all are level and `sync` has returned: training goes on", ("step", "total_steps")
+        "all are level and `sync` has returned: training goes on; `pause_s`: how long it stood "
+        "still for a planned change",
+        ("step", "total_steps", "pause_s"),
     ),
     "step": EventKind(
         "a step was committed; with the step's loss and metrics by their names", ("step", "*")
@@ -63,6 +65,11 @@ EVENTS: dict[str, EventKind] = {
             "text",
         ),
     ),
+    "lend": EventKind(
+        "it has lent its State to newcomers (`to`), and stood still for it so long",
+        ("step", "to", "pause_s"),
+    ),
+    "borrow": EventKind("a newcomer has a copy of the State of step `of`", ("step", "of")),
     "nonfinite": EventKind("a loss was nan or infinite", ("step", "place")),
     "checkpoint": EventKind(
         "a checkpoint was written (`saved`: its step) or could not be (`failed`: why)",
