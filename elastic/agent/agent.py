@@ -43,8 +43,8 @@ from elastic.rendezvous.record import DONE, FAILED
 from elastic.rendezvous.service import Rendezvous, Site, forget_job
 from elastic.rendezvous.settings import Settings
 from elastic.telemetry.channel import ChannelClosed
-from elastic.telemetry.refusals import Refusals
 from elastic.telemetry.events import plain
+from elastic.telemetry.refusals import Refusals
 from elastic.wire import to_json
 from elastic.world import Member, World
 

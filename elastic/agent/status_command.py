@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import NoReturn
 
-from elastic.agent import checks
+from elastic.agent import checks, doors
 from elastic.agent.cli import EXIT_DONE, EXIT_FAILED, typed
 from elastic.agent.status import GONE, JobView, UnknownJob, ask_all, look
 from elastic.errors import ConfigError, StoreUnavailable
@@ -40,7 +40,8 @@ def status(args: Sequence[str]) -> int:
     """
     flags = _parser().parse_args(args)
     token = checks.token(flags.token_file, os.environ, standalone=False)
-    with closing(EtcdStore(flags.endpoints)) as store:
+    login = doors.etcd_login(vars(flags))
+    with closing(EtcdStore(flags.endpoints, login=login)) as store:
         try:
             job = look(store, flags.job, token)
             if flags.json:
@@ -114,6 +115,10 @@ def _parser() -> _Parser:
     add(*both, dest="job", type=typed(checks.job_name), required=True, metavar="JOB")
     both = ("--token-file", "--token_file")
     add(*both, metavar="FILE", help="the job's token; else the environment's ELASTIC_TOKEN")
+    for name in ("ca", "cert", "key"):
+        add(f"--rdzv-{name}", f"--rdzv_{name}", metavar="FILE", help="TLS to etcd, as of a run")
+    add("--rdzv-user", "--rdzv_user", metavar="NAME", help="etcd's user, as of a run")
+    add("--rdzv-password-file", "--rdzv_password_file", metavar="FILE", help="its password")
     add("--once", action="store_true", help="show it once, as where stdout is no terminal")
     add("--json", action="store_true", help="one JSON object, once")
     return parser

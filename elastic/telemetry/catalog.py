@@ -75,6 +75,10 @@ EVENTS: dict[str, EventKind] = {
         "a checkpoint was written (`saved`: its step) or could not be (`failed`: why)",
         ("step", "saved", "failed"),
     ),
+    "refused": EventKind(
+        "a door of a process refused a caller; told at the 1st, 2nd, 4th, 8th, … for a reason",
+        ("door", "reason", "count", "step"),
+    ),
     "suspect": EventKind("it was failed by a peer, whom it accuses", ("accused", "reason")),
     "abort": EventKind("it gave up the step in flight", ("step", "reason", "peer")),
     "recovery": EventKind(

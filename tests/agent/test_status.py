@@ -40,7 +40,7 @@ def agent():
 def store(agent):
     store = MemoryStore()
     mac = hmac.new(b"secret", b"job7", hashlib.sha256).hexdigest().encode()
-    puts = [Put(KEYS.token, mac)]
+    puts = [Put(KEYS.token, mac + b" of the CA")]
     for id in ("spare", "b", "a"):
         puts.append(Put(KEYS.members + id, encode_member(Member(id, "127.0.0.1:9", agent))))
     for put in puts:

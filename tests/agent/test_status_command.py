@@ -20,7 +20,7 @@ ARGS = ["status", "--rdzv-endpoint", "h:1", "--rdzv-id", "job7"]
 def store(monkeypatch):
     store = MemoryStore()
     monkeypatch.setattr(store, "close", lambda: None)  # one store for many commands
-    monkeypatch.setattr(status_command, "EtcdStore", lambda endpoints: store)
+    monkeypatch.setattr(status_command, "EtcdStore", lambda endpoints, login: store)
     return store
 
 
@@ -35,6 +35,7 @@ def write(store, status, **more):
         (["status"], "required: --rdzv-endpoint"),
         (["status", "--rdzv-endpoint", "h:1"], "required: --rdzv-id"),
         ([*ARGS, "--twice"], "unrecognized arguments: --twice"),
+        ([*ARGS, "--rdzv-user", "me"], "--rdzv-user expects --rdzv-password-file"),
         (["status", "--rdzv-endpoint", "http://h", "--rdzv-id", "j"], "expects HOST:PORT"),
     ],
 )
