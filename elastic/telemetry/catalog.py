@@ -29,9 +29,7 @@ EVENTS: dict[str, EventKind] = {
         "it has met its group in the first exchange of a generation", ("step", "cause", "members")
     ),
     "sync": EventKind(
-        "all are level and `sync` has returned: training goes on; `pause_s`: how long it stood "
-        "still for a planned change",
-        ("step", "total_steps", "pause_s"),
+        "all are level and `sync` has returned: training goes on", ("step", "total_steps")
     ),
     "step": EventKind(
         "a step was committed; with the step's loss and metrics by their names", ("step", "*")
@@ -65,6 +63,7 @@ EVENTS: dict[str, EventKind] = {
             "text",
         ),
     ),
+    "turn": EventKind("it stood still for a planned change so long", ("step", "pause_s")),
     "lend": EventKind(
         "it has lent its State to newcomers (`to`), and stood still for it so long",
         ("step", "to", "pause_s"),
