@@ -130,8 +130,7 @@ def test_two_grow_to_four(
     first = jobs.start("--nproc-per-node=2", args=(hold,), store=etcd.endpoint)
     first.wait_for_step(29)
     second = jobs.start("--nproc-per-node=2", args=(hold,), store=etcd.endpoint)
-    for _ in range(2):
-        second.wait_for(lambda e: e["event"] == "ready", "newcomers")
+    second.wait_for_ready(2)
     (tmp_path / "go").touch()
     first.group(4, here=2)
     for agent in (first, second):
@@ -146,10 +145,10 @@ def test_four_shrink_to_two_by_sigterm(
 ) -> None:
     """S4, P2: an agent leaves after a step that all finish; no step is aborted."""
     hold = f"--hold=20:{tmp_path}/go"
-    stay = jobs.start("--nproc-per-node=2", args=(hold,), store=etcd.endpoint)
+    stay = jobs.start("--nproc-per-node=2", args=(hold, "--pace=0.005"), store=etcd.endpoint)
     stay.wait_for_step(19)
-    leave = jobs.start("--nproc-per-node=2", args=(hold,), store=etcd.endpoint)
-    leave.wait_for(lambda e: e["event"] == "ready", "newcomers")
+    leave = jobs.start("--nproc-per-node=2", args=(hold, "--pace=0.005"), store=etcd.endpoint)
+    leave.wait_for_ready(2)
     (tmp_path / "go").touch()
     leave.group(4, here=2)
     leave.process.terminate()
@@ -189,10 +188,10 @@ def test_an_agent_killed_takes_its_workers_along(
 ) -> None:
     """P1, M6: SIGKILL of an agent; its workers die with it, the others go on at once."""
     hold = f"--hold=20:{tmp_path}/go"
-    stay = jobs.start("--nproc-per-node=2", args=(hold,), store=etcd.endpoint)
+    stay = jobs.start("--nproc-per-node=2", args=(hold, "--pace=0.005"), store=etcd.endpoint)
     stay.wait_for_step(19)
-    die = jobs.start("--nproc-per-node=2", args=(hold,), store=etcd.endpoint)
-    die.wait_for(lambda e: e["event"] == "ready", "newcomers")
+    die = jobs.start("--nproc-per-node=2", args=(hold, "--pace=0.005"), store=etcd.endpoint)
+    die.wait_for_ready(2)
     (tmp_path / "go").touch()
     stay.group(4, here=2)
     die.process.kill()
