@@ -18,6 +18,7 @@ __all__ = [
     "Probe",
     "Propose",
     "PutMembers",
+    "Read",
     "Readmit",
     "Say",
     "TellCandidates",
@@ -31,6 +32,13 @@ __all__ = [
 @dataclass(frozen=True)
 class List:
     """Read all of the job's keys; answer Listed."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """Read the keys of these members alone; answer Found."""
+
+    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -136,6 +144,7 @@ class WakeAt:
 COMMANDS = Vocabulary(
     [
         List,
+        Read,
         Watch,
         PutMembers,
         DropMembers,

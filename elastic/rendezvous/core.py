@@ -22,7 +22,7 @@ from elastic.rendezvous import events as ev
 from elastic.rendezvous.hellos import greet, on_greeted, returns_at, separated, strangers
 from elastic.rendezvous.record import DONE, FAILED, RUNNING, Record
 from elastic.rendezvous.settings import Settings
-from elastic.rendezvous.standing import Phase, Standing, phase
+from elastic.rendezvous.standing import Phase, Standing, phase, told
 from elastic.rendezvous.verdicts import (
     ask_again,
     on_suspected,
@@ -39,6 +39,8 @@ WATCHERS = 3
 """So many agents, those of the eldest members, watch the members' keys (M2)."""
 REMEMBERED = 100
 """Of so many members it is remembered that their key was deleted."""
+FEW = 50
+"""So many members' keys are read one by one; to read all, at every join, would be a square."""
 
 
 Commands = tuple[Any, ...]
@@ -52,11 +54,11 @@ def step(s: Standing, event: Any, now: float, cfg: Settings) -> Move:
         ProtocolError: the event means nothing in this phase.
     """
     here = phase(s)
-    s = replace(s, story=(*s.story[-40:], f"{now:.3f} {here.name} {event}"))
+    s = replace(s, story=(*s.story[-40:], (now, here, event)))
     handler = TABLE.get((here, type(event)))
     if handler is None:
-        story = "\n  ".join(s.story)
-        raise ProtocolError(f"{type(event).__name__} means nothing when {here.value}:\n  {story}")
+        name = type(event).__name__
+        raise ProtocolError(f"{name} means nothing when {here.value}:{told(s)}")
     s, commands = handler(s, event, now, cfg)
     s, more = _reconcile(s, now, cfg)
     return s, (*commands, *more)
@@ -81,6 +83,13 @@ def _on_listed(s: Standing, event: ev.Listed, now: float, cfg: Settings) -> Move
     s, commands = suspect_absent(s)
     stray = _stray(s)
     return s, (*commands, do.DropMembers(stray)) if stray else commands
+
+
+def _on_found(s: Standing, event: ev.Found, now: float, cfg: Settings) -> Move:
+    found = {member.id: created for created, member in event.members if member.id not in s.dropped}
+    known = s.known | {member.id: member for _, member in event.members}
+    s = replace(s, listing=False, present=s.present | found, known=known)
+    return suspect_absent(s, event.asked)
 
 
 def _stray(s: Standing) -> tuple[str, ...]:
@@ -171,7 +180,8 @@ def _on_keys_written(s: Standing, event: ev.KeysWritten, now: float, cfg: Settin
 
 def _on_store_failed(s: Standing, event: ev.StoreFailed, now: float, cfg: Settings) -> Move:
     s = replace(s, unanswered=s.unanswered + 1, unanswered_why=event.reason)
-    return replace(s, busy=False, writing=False, retry_at=now + cfg.retry_s), ()
+    s = replace(s, busy=False, writing=False, listing=False)
+    return replace(s, retry_at=now + cfg.retry_s), ()
 
 
 def _on_lease_lost(s: Standing, event: ev.LeaseLost, now: float, cfg: Settings) -> Move:
@@ -239,19 +249,31 @@ def _write_keys(s: Standing, now: float, cfg: Settings) -> Move:
 def _watch(s: Standing, now: float, cfg: Settings) -> Move:
     """The eldest members' agents watch the members' keys, the others only the record (M2)."""
     here = phase(s)
-    members = here in (Phase.STARTING, Phase.FORMING) or _is_watcher(s, cfg)
+    members = here is Phase.STARTING or _is_watcher(s, cfg)
     if here is Phase.OVER or members == s.watching:
         return s, ()
     return replace(s, watching=members), (do.Watch(members),)
 
 
 def _is_watcher(s: Standing, cfg: Settings) -> bool:
-    if s.record is None or phase(s) is not Phase.INSIDE:
+    if phase(s) is Phase.FORMING:
+        ids: Iterable[str] = sorted(s.present, key=s.present.__getitem__)
+    elif s.record is None or phase(s) is not Phase.INSIDE:
         return False
-    if len(s.record.ids) < cfg.min_workers:
-        return True
-    agents = dict.fromkeys(s.known[id].agent for id in s.record.ids if id in s.known)
-    return s.agent in list(agents)[:WATCHERS]
+    else:
+        ids = s.record.ids
+    return len(agents := _eldest(s, ids)) < WATCHERS or s.agent in agents
+
+
+def _eldest(s: Standing, ids: Iterable[str]) -> set[str]:
+    """The agents that watch for all: those of the eldest members (M2)."""
+    agents: set[str] = set()
+    for id in ids:
+        if len(agents) == WATCHERS:
+            break
+        if id in s.known:
+            agents.add(s.known[id].agent)
+    return agents
 
 
 def _note_orphans(s: Standing, now: float, cfg: Settings) -> Move:
@@ -299,8 +321,8 @@ def _tell_group(s: Standing, record: Record, now: float, cfg: Settings) -> Move:
     if record.generation <= s.told or not s.mine or s.revive:
         return s, ()
     ids = tuple(id for id in record.ids if id in s.mine)
-    if ids and any(id not in s.known for id in record.ids):
-        return _ask_for(s, record)
+    if ids and not record.members <= s.known.keys():
+        return _ask_for(s, record, now)
     left = tuple(id for id in record.left if id in s.mine)
     outside = tuple(id for id in s.mine if id in s.inside and id not in ids + left)
     s = replace(s, told=record.generation, inside=frozenset(ids), told_candidates=())
@@ -316,12 +338,15 @@ def _tell_group(s: Standing, record: Record, now: float, cfg: Settings) -> Move:
     return s, commands
 
 
-def _ask_for(s: Standing, record: Record) -> Move:
+def _ask_for(s: Standing, record: Record, now: float) -> Move:
     """Addresses are in the members' keys; whose key is gone already is as good as dead."""
     unknown = [id for id in record.ids if id not in s.known and id not in s.gone]
     if s.listing or not unknown:  # else the next record is without them: nothing to ask for
         return s, ()
-    return replace(s, listing=True), (do.List(),)
+    if now < s.retry_at:
+        return s, (do.WakeAt(s.retry_at),)
+    few = len(unknown) <= FEW
+    return replace(s, listing=True), (do.Read(tuple(unknown)) if few else do.List(),)
 
 
 def _prune(s: Standing) -> dict[str, Member]:
@@ -339,6 +364,8 @@ def _propose(s: Standing, now: float, cfg: Settings) -> Move:
     place, own = _turn(s, want), _own(s, want)
     if place is None or own is None or s.busy:
         return s, ()
+    if _hears_more_soon(s, want):
+        return s, ()
     assert s.since is not None
     pause = cfg.reset_backoff_s * 2 ** min(s.resets, 6) if want.cause == s.reset else 0.0
     pause += patience_s(s, want, cfg)
@@ -347,6 +374,15 @@ def _propose(s: Standing, now: float, cfg: Settings) -> Move:
         return s, (do.WakeAt(due),)
     drops = tuple(dict.fromkeys((*want.lost, *want.left)))
     return replace(s, busy=True), (do.Propose(want, s.revision, own, drops),)
+
+
+def _hears_more_soon(s: Standing, want: Record) -> bool:
+    """A host's workers die together: one change for all, once each is judged."""
+    if s.exited:
+        return False
+    hosts = {s.known[id].agent for id in want.lost if id in s.known}
+    waiting = s.suspects - s.gone.keys()
+    return any(s.known[id].agent in hosts for id in waiting if id in s.known)
 
 
 def _turn(s: Standing, want: Record) -> int | None:
@@ -421,6 +457,7 @@ def _without(mapping: dict[str, Any], ids: Iterable[str]) -> dict[str, Any]:
 
 _EVERYWHERE: dict[type, Callable[..., Move]] = {
     ev.Listed: _on_listed,
+    ev.Found: _on_found,
     ev.RecordSeen: _on_record,
     ev.MemberSeen: _on_member_seen,
     ev.MemberGone: _on_member_gone,

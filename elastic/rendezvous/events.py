@@ -14,6 +14,7 @@ __all__ = [
     "EVENTS",
     "BoundaryReached",
     "FailureNoted",
+    "Found",
     "Greeted",
     "KeysWritten",
     "LeaseLost",
@@ -42,6 +43,14 @@ class Listed:
     """When the record was last modified; 0 if there is none."""
     members: tuple[tuple[int, Member], ...]
     """Each with the revision at which its key was created."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Of the members asked for, these have keys, each with the revision of its creation."""
+
+    asked: tuple[str, ...]
+    members: tuple[tuple[int, Member], ...]
 
 
 @dataclass(frozen=True)
@@ -187,6 +196,7 @@ class Tick:
 EVENTS = Vocabulary(
     [
         Listed,
+        Found,
         RecordSeen,
         MemberSeen,
         MemberGone,

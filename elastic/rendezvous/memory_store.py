@@ -162,6 +162,8 @@ class MemoryStore:
             raise StoreUnavailable("the store in memory is closed")
 
     def _list(self, key: str, prefix: bool) -> Listing:
+        if not prefix:
+            return Listing(self._revision, tuple(kv for kv in [self._items.get(key)] if kv))
         found = (self._items[name] for name in sorted(self._items) if _covers(key, prefix, name))
         return Listing(self._revision, tuple(found))
 

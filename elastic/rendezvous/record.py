@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Any
 
 from elastic.wire import from_json, parsed, to_json
@@ -32,6 +33,11 @@ class Record:
     status: str = RUNNING
     result: dict[str, Any] | None = None
 
+    @cached_property
+    def members(self) -> frozenset[str]:
+        """The ids, to look up."""
+        return frozenset(self.ids)
+
     @property
     def planned(self) -> bool:
         """Whether all members agreed on this change at a step boundary: nothing is aborted."""
@@ -42,6 +48,7 @@ class Record:
         return json.dumps(to_json(self), separators=(",", ":")).encode()
 
     @classmethod
+    @lru_cache(maxsize=4)  # a proposal's answer and the watch's news are the same bytes
     def decode(cls, data: bytes) -> Record:
         """Return the record that the store holds. Raises ValueError on anything else."""
         record = from_json(cls, parsed(data))

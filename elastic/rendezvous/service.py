@@ -11,11 +11,11 @@ import hmac
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from elastic.clock import monotonic
 from elastic.control import Candidate
@@ -25,7 +25,7 @@ from elastic.rendezvous import core
 from elastic.rendezvous import events as ev
 from elastic.rendezvous.record import RUNNING, Keys, Record, decode_member, encode_member
 from elastic.rendezvous.settings import Settings
-from elastic.rendezvous.standing import Standing
+from elastic.rendezvous.standing import Phase, Standing, phase
 from elastic.rendezvous.store import (
     Absent,
     Changed,
@@ -43,6 +43,7 @@ from elastic.rendezvous.store import (
     Store,
     Watch,
 )
+from elastic.world import Member
 
 __all__ = ["Rendezvous", "Site", "forget_job"]
 
@@ -50,7 +51,10 @@ GREETINGS = 16
 """So many agents are greeted at a time."""
 RELIST_S = 10.0
 """A slow safety re-list; nothing waits for it (M1)."""
+KEYS_A_WRITE = 50
+"""So many keys are written or deleted in one transaction: etcd allows 128 operations in one."""
 _STOP = object()
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,19 @@ class Rendezvous:
             self._wake_at = None
             return ev.Tick()
         self._relist_at = now + RELIST_S
-        return self._list_again()
+        return self._look_again()
+
+    def _look_again(self) -> Any:
+        """Read what this agent watches: were all to list all, it would be a square of them."""
+        inside = phase(self.standing) is Phase.INSIDE and self.standing.told > 0
+        if self._members_watched or not inside:
+            return self._list_again()
+        try:
+            items = self.store.range(self.keys.record).items
+        except StoreUnavailable:
+            return None
+        record = Record.decode(items[0].value) if items else None
+        return ev.RecordSeen(record, items[0].modified if items else 0)
 
     def _step(self, event: Any) -> None:
         events = deque([event])
@@ -196,6 +212,15 @@ class Rendezvous:
         except StoreUnavailable:
             return None
 
+    def _do_read(self, command: do.Read) -> Any:
+        # Range by range: a transaction that only reads and times out can end an etcd before 3.5.5.
+        try:
+            items = [kv for id in command.ids for kv in self.store.range(self._key(id)).items]
+        except StoreUnavailable as error:
+            return ev.StoreFailed(str(error))
+        found = ((kv.created, decode_member(self._id(kv.key), kv.value)) for kv in items)
+        return ev.Found(command.ids, tuple(found))
+
     def _do_watch(self, command: do.Watch) -> Any:
         if self._watch is not None:
             self._watch.close()
@@ -210,27 +235,31 @@ class Rendezvous:
     def _do_put(self, command: do.PutMembers) -> Any:
         try:
             lease = self._granted()
-            puts = [Put(self._key(m.id), encode_member(m), lease.id) for m in command.members]
-            reads = [Get(self._key(m.id)) for m in command.members]
-            listings = self.store.txn([], [*puts, *reads]).listings
+            created = [kv for some in _few(command.members) for kv in self._put(some, lease)]
         except LeaseGone:
             self._lease = None
             return ev.StoreFailed("the lease had run out")
         except StoreUnavailable as error:
             return ev.StoreFailed(str(error))
-        created = [item for listing in listings for item in listing.items]
         return ev.KeysWritten(tuple(Candidate(i.created, self._id(i.key)) for i in created))
+
+    def _put(self, members: Sequence[Member], lease: Lease) -> list[KeyValue]:
+        puts = [Put(self._key(m.id), encode_member(m), lease.id) for m in members]
+        reads = [Get(self._key(m.id)) for m in members]
+        listings = self.store.txn([], [*puts, *reads]).listings
+        return [item for listing in listings for item in listing.items]
 
     def _do_drop(self, command: do.DropMembers) -> None:
         with suppress(StoreUnavailable):  # they go with the lease
-            self.store.txn([], [Delete(self._key(id)) for id in dict.fromkeys(command.ids)])
+            for ids in _few(tuple(dict.fromkeys(command.ids))):
+                self.store.txn([], [Delete(self._key(id)) for id in ids])
 
     def _do_propose(self, command: do.Propose) -> Any:
         compares: list[Any] = [ModifiedIs(self.keys.record, command.revision)]
         if command.own:
             compares.append(Exists(self._key(command.own)))
         then: list[Op] = [Put(self.keys.record, command.record.encode())]
-        then += [Delete(self._key(id)) for id in command.drops]
+        then += [Delete(self._key(id)) for id in command.drops[:KEYS_A_WRITE]]
         if self.standing.revive and command.record.status == RUNNING:
             then.append(Delete(self.keys.failures, prefix=True))
         get = Get(self.keys.record)
@@ -238,6 +267,8 @@ class Rendezvous:
             result = self.store.txn(compares, [*then, get], [get])
         except StoreUnavailable as error:
             return ev.StoreFailed(str(error))
+        if result.ok and len(command.drops) > KEYS_A_WRITE:
+            self._do_drop(do.DropMembers(command.drops[KEYS_A_WRITE:]))
         items = result.listings[0].items
         record = Record.decode(items[0].value) if items else None
         return ev.Proposed(result.ok, record, items[0].modified if items else 0)
@@ -263,6 +294,7 @@ class Rendezvous:
 
     _handlers: ClassVar[dict[type, Callable[..., Any]]] = {
         do.List: _do_list,
+        do.Read: _do_read,
         do.Watch: _do_watch,
         do.PutMembers: _do_put,
         do.DropMembers: _do_drop,
@@ -374,6 +406,10 @@ class Rendezvous:
 
     def _id(self, key: str) -> str:
         return key.removeprefix(self.keys.members)
+
+
+def _few(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[i : i + KEYS_A_WRITE] for i in range(0, len(items), KEYS_A_WRITE))
 
 
 def forget_job(store: Store, job: str) -> bool:

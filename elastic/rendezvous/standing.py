@@ -12,7 +12,7 @@ from elastic.rendezvous import events as ev
 from elastic.rendezvous.record import RUNNING, Record
 from elastic.world import Member
 
-__all__ = ["Phase", "Standing", "invariants", "phase"]
+__all__ = ["Phase", "Standing", "invariants", "phase", "told"]
 
 
 class Phase(Enum):
@@ -90,7 +90,13 @@ class Standing:
     told_candidates: tuple[Candidate, ...] = ()
     told_over: bool = False
     said: str = ""
-    story: tuple[str, ...] = ()
+    story: tuple[tuple[float, Phase, Any], ...] = ()
+    """The last events, when and in which phase they came; told only when something is wrong."""
+
+
+def told(s: Standing, last: int = 50) -> str:
+    """Return the last events, a line each."""
+    return "".join(f"\n  {now:.3f} {here.name} {event}" for now, here, event in s.story[-last:])
 
 
 def phase(s: Standing) -> Phase:
@@ -103,7 +109,7 @@ def phase(s: Standing) -> Phase:
         return Phase.OVER
     if not s.record.ids:
         return Phase.FORMING
-    if any(id in s.mine or id in s.exited for id in s.record.ids):
+    if not (s.record.members.isdisjoint(s.mine) and s.record.members.isdisjoint(s.exited)):
         return Phase.INSIDE
     return Phase.OUTSIDE
 
@@ -120,4 +126,4 @@ def invariants(s: Standing) -> None:
     ]
     for holds, text in checks:
         if not holds:
-            raise ProtocolError(f"{text}:\n  " + "\n  ".join(s.story))
+            raise ProtocolError(f"{text}:{told(s)}")

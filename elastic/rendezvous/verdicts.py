@@ -72,12 +72,17 @@ def _look_around(s: Standing, id: str) -> Move:
     return s, commands
 
 
-def suspect_absent(s: Standing) -> Move:
+def suspect_absent(s: Standing, among: tuple[str, ...] | None = None) -> Move:
     """A key that is gone while the record names its member is a suspicion, not a proof (M6)."""
     commands: Commands = ()
     if phase(s) is Phase.INSIDE and s.record is not None:
-        for id in s.record.ids:
-            if id not in s.present and id not in s.mine and id not in s.gone:
+        for id in s.record.ids if among is None else among:
+            if (
+                id in s.record.members
+                and id not in s.present
+                and id not in s.mine
+                and id not in s.gone
+            ):
                 s, more = _probe(s, id, "")
                 commands += more
     return s, commands

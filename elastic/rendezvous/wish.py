@@ -43,7 +43,9 @@ def wanted(s: Standing, now: float, cfg: Settings) -> Record | None:
 
 def _formation(s: Standing, cfg: Settings, record: Record | None) -> Record | None:
     """The first group, or one after a group of which nobody is left (M2, M9)."""
-    members = record.ids if record else ()
+    if len(s.present) < cfg.min_workers:
+        return None
+    members = set(record.ids if record else ())
     order = sorted((created, id) for id, created in s.present.items() if id not in members)
     if len(order) < cfg.min_workers or not order:
         return None
@@ -51,7 +53,7 @@ def _formation(s: Standing, cfg: Settings, record: Record | None) -> Record | No
     if record is None:
         return Record(1, ids, "the job begins", joined=ids)
     cause = "the job begins again" if s.revive else "nobody was left; newcomers take over"
-    return record.after(ids=ids, joined=ids, lost=members, cause=cause, status=RUNNING)
+    return record.after(ids=ids, joined=ids, lost=record.ids, cause=cause, status=RUNNING)
 
 
 def _change(

@@ -80,7 +80,7 @@ class SimulatedRendezvous(Rendezvous):
 
     def _relist(self) -> None:
         if self._agent.alive:
-            self._inbox.put(self._list_again)
+            self._inbox.put(self._look_again)
             self._around.clock.after(RELIST_S, self._relist)
 
     def _take(self, item: Any) -> None:

@@ -11,6 +11,7 @@ from collections import Counter
 from random import Random
 
 from elastic.rendezvous.record import RUNNING, Keys
+from elastic.rendezvous.standing import told
 from elastic.testing.agent import JOB, SimulatedAgent
 from elastic.testing.faults import Fault
 from elastic.testing.judge import SETTLED_S, Judge, Unjust
@@ -116,7 +117,7 @@ class Simulation:
                 lines += ["", worker.story()]
         for agent in self.around.agents:
             if agent.alive:
-                lines += ["", agent.address, *agent.rendezvous.standing.story[-12:]]
+                lines += ["", agent.address, told(agent.rendezvous.standing, last=12)]
         return "\n".join(
             line[:TRACE_COLUMNS] for text in lines for line in text.splitlines() or [""]
         )

@@ -19,7 +19,7 @@ from elastic.rendezvous import core
 from elastic.rendezvous import events as ev
 from elastic.rendezvous.record import DONE, Record
 from elastic.rendezvous.settings import Settings
-from elastic.rendezvous.standing import Phase, Standing, invariants, phase
+from elastic.rendezvous.standing import Phase, Standing, invariants, phase, told
 from elastic.world import Member
 from tests.rendezvous.transcript import Transcript
 
@@ -44,6 +44,7 @@ STANDINGS = {
 }
 EVENTS = (
     ev.Listed(RECORD, 6, ((1, A), (2, B))),
+    ev.Found(("a",), ((1, A),)),
     ev.RecordSeen(replace(RECORD, generation=4), 7),
     ev.MemberSeen(9, Member("c", "c:1", "Y")),
     ev.MemberGone("b"),
@@ -64,6 +65,7 @@ EVENTS = (
 )
 COMMANDS = (
     do.List(),
+    do.Read(("a",)),
     do.Watch(True),
     do.PutMembers((A,)),
     do.DropMembers(("a",)),
@@ -155,5 +157,5 @@ def test_the_story_is_bounded():
     for i in range(200):
         standing, _ = core.step(standing, ev.Tick(), float(i), Settings())
     assert len(standing.story) < 50
-    assert "199" in standing.story[-1]
+    assert "199" in told(standing).splitlines()[-1]
     assert not {field.name for field in fields(standing)} - set(Standing.__dataclass_fields__)

@@ -91,6 +91,11 @@ class Transcript:
         members = tuple(self._member(word) for word in after.split())
         return ev.Listed(record, revision, members)
 
+    def _found(self, words: list[str]) -> ev.Found:
+        """found d e | 7:d@Y — of these two only one has a key"""
+        asked, _, after = " ".join(words).partition("|")
+        return ev.Found(tuple(asked.split()), tuple(self._member(word) for word in after.split()))
+
     def _record_of(self, words: list[str]) -> tuple[Record | None, int]:
         if words[0] == "nothing":
             return None, 0
@@ -203,7 +208,7 @@ def render(command: Any) -> str:
             text = " ".join(agents)
         case do.PutMembers(members):
             text = " ".join(member.id for member in members)
-        case do.DropMembers(ids) | do.Readmit(ids):
+        case do.DropMembers(ids) | do.Readmit(ids) | do.Read(ids):
             text = " ".join(ids)
         case do.TellCandidates(candidates):
             text = " ".join(f"{c.created}:{c.id}" for c in candidates) or "nobody"
