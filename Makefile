@@ -53,6 +53,9 @@ simulate: $(STAMP)   ## 5,000 jobs in virtual time under faults drawn from seeds
 
 bench: $(PEERS)   ## every table of benchmarks/, beside PyTorch, torchrun and torchft
 	$(BIN)/python benchmarks/recovery.py
+	$(BIN)/python benchmarks/outage.py
+	$(BIN)/python benchmarks/join.py
+	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/outages.py
 	$(BIN)/python benchmarks/join.py

@@ -24,7 +24,16 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from systems import PATIENCE_S, Ours, System, Torchft, TorchftBest, Torchrun, TorchrunBest
+from systems import (
+    PATIENCE_S,
+    Ours,
+    OursOnHosts,
+    System,
+    Torchft,
+    TorchftBest,
+    Torchrun,
+    TorchrunBest,
+)
 
 STEADY_STEPS = 30
 Lines = Iterator[dict[str, Any]]
@@ -47,10 +56,16 @@ def leave(system: System, line: dict[str, Any], chance: random.Random) -> float:
     return system.leave(system.nodes - 1)
 
 
+def vanish(system: OursOnHosts, line: dict[str, Any], chance: random.Random) -> float:
+    """Let the last node be unreachable without a word; return the time just before."""
+    return system.vanish(system.nodes - 1)
+
+
 FAULTS: dict[str, tuple[str, int, Callable[..., float]]] = {
     "worker": ("SIGKILL of one of four workers", 1, kill_worker),
     "node": ("SIGKILL of one of two nodes, launcher and two workers", 2, kill_node),
     "leave": ("SIGTERM of one of two nodes", 2, leave),
+    "unreachable": ("all packets of one of two nodes dropped", 2, vanish),
 }
 """What is told of each fault, on how many nodes the four workers are, and how it is made."""
 SYSTEMS = {
@@ -78,9 +93,10 @@ def main() -> None:
         parser.error(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
     for fault in args.faults or FAULTS:
         rows = {}
-        for name in args.system or SYSTEMS:
+        able = {"ours": OursOnHosts} if fault == "unreachable" else SYSTEMS
+        for name in able.keys() & set(args.system) if args.system else able:
             kills = args.kills if name == "ours" else args.peer_kills
-            rows[SYSTEMS[name].name] = measure(SYSTEMS[name], fault, kills, args.seed)
+            rows[able[name].name] = measure(able[name], fault, kills, args.seed)
         show(FAULTS[fault][0], rows)
 
 

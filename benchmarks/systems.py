@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -17,14 +18,15 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import psutil
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.etcd import EtcdServer, etcd_server  # noqa: E402 the repository is no package
+from tests.e2e.hosts import Network, network  # noqa: E402 the repository is no package
+from tests.etcd import EtcdServer, etcd_server  # noqa: E402
 
 PEERS = Path(__file__).parent / "peers"
 POLL_S = 0.0005
@@ -40,7 +42,7 @@ class System:
     script = ""
     timeout_s = 1800.0
     """Of a collective, where the system has one: PyTorch's default."""
-    environment: ClassVar[dict[str, str]] = {}
+    environment: dict[str, str] = {}  # noqa: RUF012 nobody writes into it
 
     def __init__(self, nodes: int, workers: int):
         self.nodes, self.workers = nodes, workers
@@ -168,6 +170,38 @@ class Ours(System):
         return self.folder / f"events-{node}"
 
 
+class OursOnHosts(Ours):
+    """Elastic, every node on a host of its own: network namespaces, which need root."""
+
+    net: Network
+
+    def prepare(self) -> None:
+        """Start an etcd that all hosts reach."""
+        self.net = self._stack.enter_context(network())
+        self.etcd = self._stack.enter_context(etcd_server(host=self.net.address))
+        while len(self.net.hosts) < self.nodes:
+            self.net.host()
+        self.environment = {"ELASTIC_TOKEN": secrets.token_hex(16)}
+
+    def command(self, node: int) -> list[str]:
+        """An agent within its host."""
+        host = self.net.hosts[node]
+        *flags, script = super().command(node)
+        flags[-2] = f"--rdzv-endpoint={self.etcd.far_endpoint}"
+        return [*host.within, *flags, f"--bind={host.address}", script]
+
+    def vanish(self, node: int) -> float:
+        """Let a node be unreachable without a word; return the time just before."""
+        start = time.monotonic()
+        self.net.hosts[node].vanish()
+        return start
+
+    def complete(self) -> None:
+        """Let all be reached again: who was away comes back by itself."""
+        for host in self.net.hosts:
+            host.heal()
+
+
 class Torchrun(System):
     """torchrun with its defaults."""
 
@@ -200,7 +234,7 @@ class TorchrunBest(Torchrun):
     conf = ",last_call_timeout=1,keep_alive_interval=1,keep_alive_max_attempt=2"
     flags = ("--monitor-interval=0.05",)
     # Else the workers of a restart may read the addresses of the dead from the store they share.
-    environment: ClassVar[dict[str, str]] = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    environment: dict[str, str] = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
 
 
 class Torchft(System):
