@@ -57,8 +57,6 @@ bench: $(PEERS)   ## every table of benchmarks/, beside PyTorch, torchrun and to
 	$(BIN)/python benchmarks/join.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/scaling.py
-	$(BIN)/python benchmarks/outages.py
-	$(BIN)/python benchmarks/join.py
 
 sizes: $(STAMP)   ## functions and files that outgrow a screen
 	$(BIN)/python tests/sizes.py

@@ -234,7 +234,7 @@ class TorchrunBest(Torchrun):
     conf = ",last_call_timeout=1,keep_alive_interval=1,keep_alive_max_attempt=2"
     flags = ("--monitor-interval=0.05",)
     # Else the workers of a restart may read the addresses of the dead from the store they share.
-    environment: dict[str, str] = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    environment: dict[str, str] = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # noqa: RUF012
 
 
 class Torchft(System):
