@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 PEERS  := $(VENV)/.peers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint simulate conformance compatibility bench-cpu bench sizes clean
+.PHONY: help demo test soak quick lint simulate conformance compatibility bench-cpu bench sizes clean
 
 help:   ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -28,6 +28,10 @@ test: $(STAMP) lint   ## lint, types, layers and every test
 	$(BIN)/python -m pytest -n auto
 	$(BIN)/python -m pytest --all -m "(etcd or e2e or simulation) and not soak"
 	$(BIN)/python -m pytest --timeout 600 examples
+
+soak: $(STAMP)   ## 200 random faults against real jobs, about ten minutes (MINUTES=30: longer)
+	$(BIN)/python tests/e2e/soak.py --minutes $(or $(MINUTES),10)
+	$(BIN)/python -m pytest --all -m soak
 
 quick: $(STAMP)   ## the quick tier: about a minute, no etcd, no processes
 	$(BIN)/python -m pytest -n auto

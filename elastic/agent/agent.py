@@ -214,7 +214,9 @@ class Agent:
                 rendezvous.start()
                 return rendezvous
             except StoreUnavailable:
-                if monotonic() >= deadline or self._inbox:
+                if self._inbox:
+                    raise SystemExit(128 + self._inbox[0]) from None
+                if monotonic() >= deadline:
                     raise
 
     def _job_over_already(self) -> int | None:

@@ -18,6 +18,7 @@ from elastic.agent.chaos import Chaos
 from elastic.agent.settings import AgentSettings
 from elastic.agent.supervisor import Exit
 from elastic.control import EXIT_REFUSED
+from elastic.errors import StoreUnavailable
 from elastic.rendezvous import commands as do
 from elastic.rendezvous import events as ev
 from elastic.rendezvous.record import Record
@@ -562,6 +563,24 @@ def test_a_stopped_worker_of_an_agent_that_leaves_is_killed(host):
     stop(host, host.all[0])
     assert "stopped" in host.all[0].killed_because
     assert not host.all[1].killed_because
+
+
+def test_a_signal_while_the_store_is_away_ends_it_as_signals_do(host_of, monkeypatch):
+    """P2: 128 + N, not the exit code of a store that was never reached."""
+
+    class Away:
+        def __init__(self, *_):
+            pass
+
+        def start(self):
+            host.agent._inbox.append(signal.SIGTERM)
+            raise StoreUnavailable("nobody answers")
+
+    host = host_of(rdzv_timeout_s=60.0)
+    monkeypatch.setattr(agent_module, "Rendezvous", Away)
+    with pytest.raises(SystemExit) as ended:
+        host.agent._join(None, "here:1")
+    assert ended.value.code == 128 + signal.SIGTERM
 
 
 # -- chaos ---------------------------------------------------------------------------------------

@@ -1,254 +1,92 @@
 """A soak: random faults against real jobs. Whatever happens, each must end with the same bits.
 
-    python tests/e2e/soak.py --seeds 0:20
+    python tests/e2e/soak.py                      200 faults over several seeds, about ten minutes
+    python tests/e2e/soak.py --minutes 30         as long as that
+    python tests/e2e/soak.py --seed 7 --faults 25 one seed again
 
 A seed draws how many agents and workers there are and what is done to them, when. The same seed
 draws the same schedule; where exactly it strikes is the machine's to decide, so a failing seed may
-need some repetitions. After a failure all that is known of it is printed.
+need some repetitions. After a failure all that is known of it is kept in `soak-logs/`.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import random
-import signal
+import shutil
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 os.environ.setdefault("ELASTIC_TEST", str(os.getpid()))
 
-import psutil
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from elastic.audit import verify
-from tests.e2e.job import Agent, Jobs
+from tests.e2e.job import Jobs
+from tests.e2e.soak_run import EPOCHS, LIMIT_S, Run
+from tests.e2e.soak_schedule import draw
 from tests.etcd import etcd_server
 
-LIMIT_S = 60.0
-EPOCHS = ("--epochs=10",)
-PACE = ("--pace=0.015",)
-FAULTS = {
-    "kill a worker": 6,
-    "kill rank 0": 3,
-    "kill two workers": 3,
-    "kill all workers of an agent": 1,
-    "kill an agent": 2,
-    "terminate an agent": 2,
-    "start an agent": 4,
-}
-"""How often each is drawn."""
+FAULTS_A_SEED = 25
+FAULTS_A_MINUTE = 20
+LOGS = Path(__file__).parents[2] / "soak-logs"
 
 
-@dataclass(frozen=True)
-class Fault:
-    """Do `what` when `after_s` have passed since the fault before; `whom` lies in [0, 1)."""
+@dataclass
+class Tally:
+    """What all seeds together did."""
 
-    after_s: float
-    what: str
-    whom: float
-    workers: int
+    faults: int = 0
+    passed: int = 0
+    failed: list[int] = field(default_factory=list)
+    goodputs: list[float] = field(default_factory=list)
+    growths: list[int] = field(default_factory=list)
+    """Of the memory of each process that lived long, in bytes."""
 
     def __str__(self) -> str:
-        return f"after {self.after_s:.3f} s {self.what} ({self.whom:.3f}, {self.workers} workers)"
+        lines = [f"{self.faults} faults in {self.passed + len(self.failed)} jobs"]
+        if self.goodputs:
+            least, median = min(self.goodputs), statistics.median(self.goodputs)
+            lines.append(f"goodput: median {median:.1%}, least {least:.1%}")
+        if self.growths:
+            median, most = statistics.median(self.growths) / 2**20, max(self.growths) / 2**20
+            lines.append(f"memory grew by {median:.1f} MiB (median), {most:.1f} MiB (most)")
+        if self.failed:
+            again = [f"python tests/e2e/soak.py --seed {seed}" for seed in self.failed]
+            lines.append("FAILED; once more with\n  " + "\n  ".join(again) + f"\nlogs: {LOGS}")
+        else:
+            lines.append("digests equal, audits ok, nothing leaked, nothing left behind")
+        return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """What a seed does."""
-
-    first: tuple[int, ...]
-    """Workers of each agent that the job begins with."""
-    faults: tuple[Fault, ...]
-    checkpoints: bool
-
-    def __str__(self) -> str:
-        lines = [f"agents of {self.first} workers, checkpoints: {self.checkpoints}"]
-        return "\n  ".join([*lines, *map(str, self.faults)])
-
-
-def draw(seed: int) -> Schedule:
-    """Return the schedule of a seed."""
-    rng = random.Random(seed)
-    first = tuple(rng.randint(1, 3) for _ in range(rng.randint(2, 3)))
-    faults = tuple(_fault(rng) for _ in range(rng.randint(2, 7)))
-    return Schedule(first, faults, checkpoints=rng.random() < 0.3)
-
-
-def _fault(rng: random.Random) -> Fault:
-    # Half of the faults fall into the recovery from the one before.
-    after_s = rng.uniform(0.0, 0.5) if rng.random() < 0.5 else rng.uniform(0.5, 2.0)
-    (what,) = rng.choices(list(FAULTS), list(FAULTS.values()))
-    return Fault(after_s, what, rng.random(), rng.randint(1, 3))
-
-
-class Run:
-    """One job and what is done to it."""
-
-    def __init__(self, jobs: Jobs, store: str, schedule: Schedule):
-        self.jobs, self.store, self.schedule = jobs, store, schedule
-        self.done: list[str] = []
-        """What was done, when and to whom."""
-        self._hurt: dict[Agent, tuple[int, ...]] = {}
-        """Agents that were ended, with the exit codes that they may have."""
-        self._began = time.monotonic()
-
-    def play(self) -> None:
-        """Return when all agents have ended."""
-        for workers in self.schedule.first:
-            self._start(workers)
-        self._wait_for_training()
-        for fault in self.schedule.faults:
-            time.sleep(fault.after_s)
-            if not self._living():
-                break
-            self._strike(fault)
-        for agent in self.jobs.agents:
-            self._wait(agent)
-
-    def check(self, reference: dict[str, Any]) -> None:
-        """All that were left alone ended well, and with the bits of the reference."""
-        unhurt = [agent for agent in self.jobs.agents if agent not in self._hurt]
-        assert unhurt, "a schedule leaves at least one agent alone"
-        for at, agent in enumerate(self.jobs.agents):
-            code, owed = agent.process.returncode, self._hurt.get(agent, (0,))
-            late = code == 1 and "the job is done, but after it" in agent.output
-            assert late or code in {0, *owed}, f"agent {at} ended with {code}, not {owed}"
-        for agent in unhurt:
-            for name in ("steps", "digest", "state_digest"):
-                assert agent.report[name] == reference[name], f"another {name}: {agent.report}"
-            assert agent.report["audit"] in ("ok", None), agent.report["audit"]
-            assert verify(agent.folder / "audit").ok
-
-    def abandon(self) -> None:
-        """End all agents at once."""
-        for agent in self._living():
-            agent.process.kill()
-
-    # -- faults --------------------------------------------------------------------------------
-
-    def _strike(self, fault: Fault) -> None:
-        strikes: dict[str, Callable[[Fault], str]] = {
-            "kill a worker": lambda fault: self._kill(self._some_workers(fault, 1)),
-            "kill rank 0": lambda fault: self._kill(self._rank_0()),
-            "kill two workers": lambda fault: self._kill(self._some_workers(fault, 2)),
-            "kill all workers of an agent": lambda f: self._kill(workers_of(self._pick(f))),
-            "kill an agent": lambda fault: self._end(fault, signal.SIGKILL),
-            "terminate an agent": lambda fault: self._end(fault, signal.SIGTERM),
-            "start an agent": lambda fault: self._start(fault.workers),
-        }
-        did = strikes[fault.what](fault)
-        self._note(f"{fault.what}: {did}")
-
-    def _start(self, workers: int) -> str:
-        args = EPOCHS + PACE
-        if self.schedule.checkpoints:
-            args += (f"--checkpoint-dir={self.jobs.folder / 'checkpoints'}",)
-        flags = (f"--nproc-per-node={workers}", "--max-restarts=100")
-        agent = self.jobs.start(*flags, args=args, store=self.store)
-        return f"{workers} workers, agent pid {agent.process.pid}"
-
-    def _end(self, fault: Fault, number: signal.Signals) -> str:
-        if len([agent for agent in self._living() if agent not in self._hurt]) < 2:
-            return "no agent, since one must be left alone"
-        agent = self._pick(fault)
-        self._hurt[agent] = (-number, 128 + number)  # the first: before it listened for signals
-        agent.process.send_signal(number)
-        return f"agent pid {agent.process.pid}"
-
-    def _kill(self, pids: list[int]) -> str:
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-        return f"pids {pids}"
-
-    def _living(self) -> list[Agent]:
-        return [agent for agent in self.jobs.agents if agent.process.poll() is None]
-
-    def _pick(self, fault: Fault) -> Agent:
-        """An agent that was not hurt, if there are two; the last one must end well."""
-        living = [agent for agent in self._living() if agent not in self._hurt] or self._living()
-        return living[int(fault.whom * len(living))]
-
-    def _some_workers(self, fault: Fault, count: int) -> list[int]:
-        pids = [pid for agent in self._living() for pid in workers_of(agent)]
-        first = int(fault.whom * len(pids))
-        return [*pids[first:], *pids[:first]][:count]
-
-    def _rank_0(self) -> list[int]:
-        synced = [event for agent in self._living() for event in agent.all("sync")]
-        newest = max((event for event in synced if event["rank"] == 0), key=_age, default=None)
-        living = {pid for agent in self._living() for pid in workers_of(agent)}
-        return [newest["pid"]] if newest and newest["pid"] in living else []
-
-    # -- waiting -------------------------------------------------------------------------------
-
-    def _wait_for_training(self) -> None:
-        while not any(agent.all("step") for agent in self.jobs.agents):
-            self._check_time("the first step")
-            time.sleep(0.02)
-
-    def _wait(self, agent: Agent) -> None:
-        while agent.process.poll() is None:
-            self._check_time(f"the end of agent pid {agent.process.pid}")
-            time.sleep(0.02)
-
-    def _check_time(self, what: str) -> None:
-        passed_s = time.monotonic() - self._began
-        assert passed_s < LIMIT_S, f"waited for {what}, {passed_s:.0f} s after the start"
-
-    def _note(self, text: str) -> None:
-        self.done.append(f"{time.monotonic():.3f} {text}")
-
-
-def _age(event: dict[str, Any]) -> tuple[int, float]:
-    return event["generation"], event["t"]
-
-
-def workers_of(agent: Agent) -> list[int]:
-    """Return the process ids of an agent's workers."""
-    try:
-        children = psutil.Process(agent.process.pid).children()
-        return [c.pid for c in children if any("elastic.agent.bootstrap" in w for w in c.cmdline())]
-    except psutil.Error:
-        return []
-
-
-def tell(run: Run) -> None:
-    """Print all that is known of a failed run."""
-    print("\n".join(["-- done, on CLOCK_MONOTONIC", *run.done]))
-    for at, agent in enumerate(run.jobs.agents):
-        print(f"-- agent {at}, pid {agent.process.pid}, exit {agent.process.poll()}")
-        print(agent.output)
-        agent.poll_events()
-    print("-- events of all agents")
-    events = [(event["t"], at, event) for at, a in enumerate(run.jobs.agents) for event in a.seen]
-    for t, at, event in sorted(events, key=lambda each: each[:2]):
-        rest = {name: value for name, value in event.items() if name not in ("t", "event")}
-        print(f"{t:.3f} agent {at} {event['event']} {rest}")
-
-
-def soak(seed: int, reference: dict[str, Any]) -> bool:
-    """Return whether the run of a seed ended as it must; tell about it if not."""
-    schedule, began = draw(seed), time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="elastic-soak-") as folder:
-        jobs = Jobs(Path(folder))
-        with etcd_server() as etcd:
-            run = Run(jobs, etcd.endpoint, schedule)
-            error = _trouble(run, reference)
-            if error:
-                print(f"seed {seed} FAILED: {error}\n{schedule}")
-                tell(run)
-                run.abandon()
-        jobs.close()
-    if not error:
-        took_s = time.monotonic() - began
-        print(f"seed {seed} passed in {took_s:.1f} s: {len(run.done)} faults", flush=True)
-    return not error
+def soak(seed: int, faults: int, reference: dict[str, Any], tally: Tally, bar: Progress) -> None:
+    """Run a seed and note how it went."""
+    folder, began = Path(tempfile.mkdtemp(prefix="elastic-soak-")), time.monotonic()
+    jobs = Jobs(folder)
+    with etcd_server() as etcd:
+        run = Run(jobs, etcd, draw(seed, faults), lambda: bar.advance(bar.task_ids[0]))
+        error = _trouble(run, reference)
+        if error:
+            run.abandon()
+    error = _unclean(jobs) or error
+    tally.faults += len(run.done)
+    took = f"{len(run.done)} faults in {time.monotonic() - began:.0f} s"
+    if error:
+        _keep(seed, run, f"seed {seed} FAILED: {type(error).__name__}: {error}")
+        tally.failed.append(seed)
+        bar.print(f"seed {seed} FAILED after {took}: {error}", markup=False)
+    else:
+        tally.passed += 1
+        tally.goodputs.append(run.goodput)
+        grown = [each.last.rss_bytes - each.first.rss_bytes for each in run.leaks.grown]
+        tally.growths += grown
+        bar.print(f"seed {seed} passed: {took}, goodput {run.goodput:.1%}", markup=False)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _trouble(run: Run, reference: dict[str, Any]) -> Exception | None:
@@ -260,26 +98,68 @@ def _trouble(run: Run, reference: dict[str, Any]) -> Exception | None:
     return None
 
 
+def _unclean(jobs: Jobs) -> Exception | None:
+    try:
+        jobs.close()
+    except AssertionError as error:  # something is left behind
+        return error
+    return None
+
+
+def _keep(seed: int, run: Run, title: str) -> None:
+    """Put all that is known of a failed run into a folder of the logs."""
+    folder = LOGS / f"seed-{seed}"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(run.jobs.folder, folder, ignore=shutil.ignore_patterns("tmp"))
+    lines = [title, "", str(run.schedule), "", "-- done, on CLOCK_MONOTONIC", *run.done]
+    for at, agent in enumerate(run.jobs.agents):
+        lines += [f"-- agent {at}, pid {agent.process.pid}, exit {agent.process.poll()}"]
+        agent.poll_events()
+    lines += ["-- events of all agents"]
+    events = [(event["t"], at, event) for at, a in enumerate(run.jobs.agents) for event in a.seen]
+    for t, at, event in sorted(events, key=lambda each: each[:2]):
+        rest = {name: value for name, value in event.items() if name not in ("t", "event")}
+        lines.append(f"{t:.3f} agent {at} {event['event']} {rest}")
+    (folder / "story").write_text("\n".join(lines) + "\n")
+
+
 def undisturbed() -> dict[str, Any]:
     """Return the report of a run on one worker that nobody disturbs."""
     with tempfile.TemporaryDirectory(prefix="elastic-soak-") as folder:
         jobs = Jobs(Path(folder))
         agent = jobs.start("--nproc-per-node=1", args=EPOCHS)
-        assert agent.wait() == 0, agent.output
+        assert agent.process.wait(LIMIT_S) == 0, agent.output
         report = agent.report
         jobs.close()
     return report
 
 
+def progress() -> Progress:
+    """Return the bar of a soak, which counts faults."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    return Progress(*columns, TimeElapsedColumn())
+
+
 def main() -> None:
-    """Soak the seeds that the command line names; exit 1 if any failed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", default="0:20", metavar="FIRST:END")
-    first, _, end = parser.parse_args().seeds.partition(":")
+    """Soak as the command line asks; exit 1 if any seed failed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=10.0, help="about so long (10)")
+    parser.add_argument("--first-seed", type=int, default=0, help="begin with this one (0)")
+    parser.add_argument("--seed", type=int, help="only this one, again")
+    parser.add_argument("--faults", type=int, default=FAULTS_A_SEED, help="of each seed (25)")
+    asked = parser.parse_args()
+    wanted = 1 if asked.seed is not None else round(asked.minutes * FAULTS_A_MINUTE)
+    tally, seed = Tally(), asked.first_seed if asked.seed is None else asked.seed
     reference = undisturbed()
-    failed = [seed for seed in range(int(first), int(end)) if not soak(seed, reference)]
-    print(f"failed: {failed}" if failed else "all passed")
-    sys.exit(bool(failed))
+    with progress() as bar:
+        bar.add_task("faults", total=max(wanted, asked.faults))
+        while tally.faults < wanted or not (tally.passed or tally.failed):
+            soak(seed, asked.faults, reference, tally, bar)
+            seed += 1
+    print(tally)
+    sys.exit(bool(tally.failed))
 
 
 if __name__ == "__main__":

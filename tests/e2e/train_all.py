@@ -42,6 +42,7 @@ options.add_argument("--write-in-step", action="store_true")
 options.add_argument("--unsavable", action="store_true")
 options.add_argument("--pace", type=float, default=0.0, help="seconds to dwell in each place")
 options.add_argument("--slow", help="RANK:SECONDS that each of its leaves takes longer")
+options.add_argument("--pace-until", default="", help="a file: once it is there, dwell no more")
 options.add_argument("--trace", type=Path, help="a folder: what each process computed")
 args = options.parse_args()
 
@@ -50,7 +51,8 @@ RANK = 0
 
 def at(place, step):
     """Do to this process whatever the test wants here."""
-    time.sleep(args.pace)
+    if not os.path.exists(args.pace_until):
+        time.sleep(args.pace)
     for each in args.hold:
         when, _, path = each.partition(":")
         while place == "train_step" and step == int(when) and not os.path.exists(path):
