@@ -30,7 +30,7 @@ test: $(STAMP) lint   ## lint, types, layers and every test
 	$(BIN)/python -m pytest --timeout 600 examples
 
 soak: $(STAMP)   ## 200 random faults against real jobs, about ten minutes (MINUTES=30: longer)
-	$(BIN)/python tests/e2e/soak.py --minutes $(or $(MINUTES),10)
+	$(BIN)/python -u tests/e2e/soak.py --minutes $(or $(MINUTES),10)
 	$(BIN)/python -m pytest --all -m soak
 
 quick: $(STAMP)   ## the quick tier: about a minute, no etcd, no processes

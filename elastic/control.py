@@ -4,7 +4,7 @@ One JSON object a line. The worker never speaks to the store: its agent does, an
 in the group. Everything an agent must know of training travels here and nowhere else.
 
 Worker to agent: Ready, Suspect, Boundary, Committed, Event, Failure, Finished.
-Agent to worker: Admission, Group, Candidates, LeaveRequest, JobDone, JobFailed.
+Agent to worker: Admission, Group, Candidates, LeaveRequest, JobDone, JobFailed, CutOff.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ __all__ = [
     "Candidate",
     "Candidates",
     "Committed",
+    "CutOff",
     "Event",
     "Failure",
     "Finished",
@@ -205,5 +206,12 @@ class JobFailed:
     cause: str
 
 
+@dataclass(frozen=True)
+class CutOff:
+    """For `duration_s` have no connection to the other members (`--chaos`)."""
+
+    duration_s: float
+
+
 FROM_WORKER = Vocabulary([Ready, Suspect, Boundary, Committed, Event, Failure, Finished])
-FROM_AGENT = Vocabulary([Admission, Group, Candidates, LeaveRequest, JobDone, JobFailed])
+FROM_AGENT = Vocabulary([Admission, Group, Candidates, LeaveRequest, JobDone, JobFailed, CutOff])

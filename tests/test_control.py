@@ -31,6 +31,7 @@ AGENT_SAYS = [
     control.Candidates((control.Candidate(99, "m-9"),)),
     control.Candidates(()),
     control.LeaveRequest("SIGTERM"),
+    control.CutOff(0.5),
     control.JobDone({"steps": 100}),
     control.JobFailed("step 3 failed twice"),
 ]

@@ -111,7 +111,12 @@ class Agent:
         actions = Actions(self._at, self._fence, self._readmit, self._missed)
         self._watchdog = Watchdog(settings.step_timeout_s, actions)
         may = ChaosActions(
-            self._after, self._send, self._spawn, self._local_ranks, self.evidence.injected
+            self._after,
+            self._send,
+            self._spawn,
+            self._local_ranks,
+            self._is_ending,
+            self.evidence.injected,
         )
         self._injector = Injector(settings, may)
         self._first_sign = 0.0
@@ -408,8 +413,11 @@ class Agent:
             self._restarts = after_success(self._restarts, worker.local_rank)
             self._plan_faults(message.step)
 
+    def _is_ending(self) -> bool:
+        return self._over is not None or bool(self._signal)
+
     def _plan_faults(self, step: int) -> None:
-        if self._over is None and not self._signal:
+        if not self._is_ending():
             ours = {id: worker for worker, id in self._ids.items()}
             self._injector.committed(step, monotonic(), self._group, ours)
 

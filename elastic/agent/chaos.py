@@ -14,10 +14,10 @@ from elastic.errors import ConfigError
 
 __all__ = ["DEFAULT_RATES", "FORM", "Chaos", "Fault", "read"]
 
-DEFAULT_RATES = {"kill": 0.02, "stop": 0.01, "join": 0.01, "leave": 0.01}
+DEFAULT_RATES = {"kill": 0.02, "stop": 0.01, "join": 0.01, "leave": 0.01, "partition": 0.01}
 """How likely each kind is after a step, if none is given."""
 LONGEST_S = 2.0
-"""A worker stands still for up to so long: some are fenced for it, some are not."""
+"""A worker stands still or is cut off for up to so long: some lose their place, some do not."""
 FORM = "SEED" + "".join(f"[,{kind}=RATE]" for kind in DEFAULT_RATES)
 
 
@@ -31,7 +31,7 @@ class Fault:
     when: float
     """At which part of the next step, if that takes as long as the one before."""
     duration_s: float
-    """Of a stop."""
+    """Of a stop or a partition."""
 
     def rank(self, world_size: int) -> int:
         """Return whom it is meant for, among the ranks that there are then."""

@@ -38,6 +38,8 @@ class Actions:
     """Start a worker with this local rank."""
     taken: Callable[[], set[int]]
     """The local ranks in use."""
+    over: Callable[[], bool]
+    """Whether the job is over or this agent leaves: a planned fault comes too late."""
     tell: Callable[[dict[str, Any]], None]
     """A fault was made."""
 
@@ -87,7 +89,12 @@ class Injector:
 
     def _make(self, strike: _Strike) -> None:
         worker, kind = strike.worker, strike.fault.kind
-        if worker.exit is not None or worker in self._going or not self._may(strike):
+        if (
+            self._act.over()
+            or worker.exit is not None
+            or worker in self._going
+            or not self._may(strike)
+        ):
             return
         account = self._account(strike)
         getattr(self, f"_{kind}")(strike)
@@ -111,7 +118,7 @@ class Injector:
         account: dict[str, Any] = {"seed": self._plan.seed, "step": fault.step, "fault": fault.kind}
         if fault.kind != "join":
             account |= {"rank": strike.group.index(strike.id), "pid": worker.pid}
-        if fault.kind == "stop":
+        if fault.kind in ("stop", "partition"):
             account["duration_s"] = round(fault.duration_s, 3)
         return account
 
@@ -130,6 +137,9 @@ class Injector:
     def _join(self, strike: _Strike) -> None:
         taken = self._act.taken()
         self._act.spawn(next(rank for rank in count() if rank not in taken))
+
+    def _partition(self, strike: _Strike) -> None:
+        self._act.send(strike.worker, control.CutOff(strike.fault.duration_s))
 
     def _leave(self, strike: _Strike) -> None:
         self._going[strike.worker] = "leave"

@@ -101,6 +101,10 @@ class Group(Operations):
         """End every wait, and each one to come, until `generation` or a newer one is entered."""
         self._mailbox.take(core.Interrupted(generation, reason))
 
+    def cut_off(self, seconds: float) -> None:
+        """Lose all peers, and neither take nor make a connection for so long (`--chaos`)."""
+        self._transport.cut_off(seconds)
+
     def check(self) -> None:
         """Return at once if the generation goes on.
 

@@ -28,6 +28,7 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # nothing forks after gR
 import grpc
 import grpc.experimental
 
+from elastic.clock import monotonic
 from elastic.collectives.admission import (
     MAX_HELLO_BYTES,
     VERSION,
@@ -59,6 +60,7 @@ GENERATION = "elastic-generation"
 FRAME_MARGIN_BYTES = 1 << 20
 """Headers of large messages: tag, and 8 bytes a blob."""
 CLOSE_TIMEOUT_S = 0.5
+CUT_OFF = Ending("UNAVAILABLE", "cut off for a test")
 IDLE_S = 10.0
 """A connection without a stream is nobody's; members' always have one."""
 STREAMS_A_CONNECTION = 4
@@ -124,6 +126,7 @@ class Transport:
         self._note_channels: dict[str, Any] = {}
         self._notes: set[Any] = set()
         self._changed = threading.Condition()
+        self._cut_until = 0.0
         host, port = split_bind(bind, secret=bool(token))
         self._server = grpc.server(_DaemonThreads(), [_Doors(self)], options=_options(settings))
         try:
@@ -188,6 +191,21 @@ class Transport:
         """Send no more of what is on its way."""
         for outbox in list(self._outboxes.values()):
             outbox.abandon()
+
+    def cut_off(self, seconds: float) -> None:
+        """Break all connections, and neither take nor make one for so long (`--chaos`)."""
+        with self._changed:
+            self._cut_until = monotonic() + seconds
+            outboxes, self._outboxes = self._outboxes, {}
+        for outbox in outboxes.values():
+            outbox.end(CUT_OFF)
+        for reader in list(self._readers.values()):
+            reader.cut()
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether connections are refused for now."""
+        return monotonic() < self._cut_until
 
     def close(self) -> None:
         """Say goodbye to all, then end every thread, within a second."""
@@ -274,6 +292,8 @@ class Transport:
         return self._why_not(method, hello) or hello
 
     def _why_not(self, method: str, hello: Hello | Note) -> Ending | None:
+        if self.is_cut_off:
+            return CUT_OFF
         with self._changed:  # a member may be known to others a moment before it knows its own id
             self._changed.wait_for(
                 lambda: hello.target == self.me or hello.target in self._former,
@@ -407,6 +427,10 @@ class Reader:
         self._closing = True
         self._call.cancel()
 
+    def cut(self) -> None:
+        """Break the stream: the peer counts as lost."""
+        self._call.cancel()
+
     def _run(self) -> None:
         tell: Callable[[], None]
         try:
@@ -424,6 +448,8 @@ class Reader:
             tell()
 
     def _shake_hands(self) -> None:
+        if self._transport.is_cut_off:
+            raise ValueError(CUT_OFF.reason)
         timer = threading.Timer(self._transport.settings.connect_timeout_s, self._give_up)
         timer.daemon = True
         timer.start()

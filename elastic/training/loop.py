@@ -130,6 +130,8 @@ class Loop:
 
     def _urgent(self, message: Any) -> None:
         """Called from the link's thread: what must not wait until the training thread looks."""
+        if isinstance(message, control.CutOff):
+            self.group.cut_off(message.duration_s)
         if not _is_interruption(message):
             return
         if isinstance(message, control.Group):

@@ -29,6 +29,9 @@ class SoloGroup(Operations):
     def interrupt(self, generation: int, reason: str) -> None:
         """Nothing is ever waited for."""
 
+    def cut_off(self, seconds: float) -> None:
+        """There is nobody to be cut off from."""
+
     def round(
         self, tag: str, outgoing: Mapping[int, Sequence[Blob]], expect: Iterable[int]
     ) -> dict[int, list[Any]]:

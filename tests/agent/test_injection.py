@@ -32,6 +32,7 @@ class Bench:
     """An injector, its workers, and timers that fire at once."""
 
     def __init__(self, kind="kill", workers=3, others=(), **settings):
+        self.over = False
         self.sent, self.spawned, self.told, self.timers = [], [], [], []
         settings = AgentSettings("x", chaos=Chaos(7, {kind: 1.0}), nproc=workers, **settings)
         self.workers = {f"m{rank}": FakeWorker(rank) for rank in range(workers)}
@@ -42,6 +43,7 @@ class Bench:
             lambda worker, message: self.sent.append((worker, message)),
             self.spawned.append,
             lambda: self.taken,
+            lambda: self.over,
             self.told.append,
         )
         self.injector = Injector(settings, actions)
@@ -112,6 +114,15 @@ def test_one_that_is_gone_by_then_is_not_struck():
     assert not bench.told
 
 
+def test_a_fault_that_comes_after_the_end_is_not_made():
+    """A worker that joins when all is over would wait for ever."""
+    bench = Bench("join", workers=2)
+    bench.injector.committed(1, 100.0, bench.group, bench.workers)
+    bench.over = True
+    bench.fire()
+    assert not bench.spawned
+
+
 def test_it_strikes_within_the_step_that_follows():
     bench = Bench("kill")
     bench.injector.committed(1, 100.0, bench.group, bench.workers)
@@ -131,6 +142,15 @@ def test_a_stop_ends_by_itself():
     assert bench.timers[0][0] == pytest.approx(bench.told[0]["duration_s"], abs=1e-3)
     bench.fire()
     assert worker.signals == [signal.SIGSTOP, signal.SIGCONT]
+
+
+def test_a_partition_is_asked_of_the_worker():
+    """Who needs no root for it: its own transport refuses for a while."""
+    bench = Bench("partition")
+    bench.commit(1)
+    ((_, message),) = bench.sent
+    assert isinstance(message, control.CutOff)
+    assert bench.told[0]["duration_s"] == pytest.approx(message.duration_s, abs=1e-3)
 
 
 def test_a_worker_leaves_and_the_last_of_an_agent_stays():

@@ -419,3 +419,28 @@ def test_a_killed_process_is_noticed_in_milliseconds_and_the_others_can_exit():
             worker.kill()
             worker.wait()
             worker.stdout.close()
+
+
+def test_who_is_cut_off_is_lost_by_all_and_comes_back(company):
+    """A partition that a test asks for: both ends lose each other, and meet when it is over."""
+    first, second = company.form("a", "b")
+    company.together([first, second], Group.barrier)
+    waiting = in_background(first.barrier)
+    second.cut_off(0.5)
+    with pytest.raises(Aborted):
+        waiting.result(10)
+    with pytest.raises(Aborted):
+        second.barrier()
+    while second._transport.is_cut_off:  # no longer than it was asked to be
+        time.sleep(0.01)
+    company.enter(2, ("a", "b"), [first, second])
+    company.together([first, second], Group.barrier)
+
+
+def test_who_is_cut_off_takes_no_newcomer(company):
+    first, second = company.add("a", "b")
+    first.cut_off(30.0)
+    company.enter(1, ("a", "b"), [first, second])
+    for group in (first, second):
+        with pytest.raises(Aborted):
+            group.barrier()

@@ -211,7 +211,7 @@ class Run:
             return
         self._measured, wall = now, time.time()
         workers = self._workers()
-        for agent in self._living():
+        for agent in (agent for agent in self._living() if agent.all("ready")):
             self.leaks.measure("agent", agent.process.pid, len(workers), wall)
         trained = {event["pid"] for agent in self._living() for event in agent.all("sync")}
         for pid in trained.intersection(workers):  # the others still import and connect
