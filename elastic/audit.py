@@ -13,6 +13,10 @@ steps with it: the first is 1. Three kinds of line:
     {"resume": 4, "lineage": "c0…"}
         The job begins again after step 4: earlier lines of later steps are void.
 
+A step of several phases (PROTOCOL U2) has a line for each, with "phase": [phase, phases a step] in
+it. All show the same samples, which count once. Opened or resumed after step 4 and the first phase
+of the next one, a file says [1, 2].
+
 A line may be repeated (what leaves the process is at-least-once): it supersedes the earlier one if
 both agree in step, leaves and indices; who computed a leaf may differ. A line that a crash tore is
 tolerated where only a crash can leave it: at the end without a newline, or before a resume line.
@@ -20,74 +24,40 @@ tolerated where only a crash can leave it: at the end without a newline, or befo
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-__all__ = ["Announcement", "Leaf", "Report", "Verifier", "chain", "line", "multiset", "verify"]
+from elastic.audit_lines import (
+    MODULUS,
+    Announcement,
+    Leaf,
+    Torn,
+    Wrong,
+    chain,
+    line,
+    multiset,
+    opening,
+    parsed,
+    sum_of,
+)
+
+__all__ = [
+    "Announcement",
+    "Leaf",
+    "Report",
+    "Verifier",
+    "chain",
+    "line",
+    "multiset",
+    "opening",
+    "verify",
+]
 
 REMEMBERED_STEPS = 100_000
 """How many steps back a resume or repeated line may reach, beyond the current epoch."""
-
-_MODULUS = 1 << 128
-
-
-class Leaf(NamedTuple):
-    """What one micro-batch has to show: its place in the step, who computed it, which samples."""
-
-    leaf: int
-    rank: int
-    indices: tuple[int, ...]
-
-
-class Announcement(NamedTuple):
-    """What an epoch is going to train on: how many samples, and `multiset` of their indices."""
-
-    samples: int
-    multiset: str
-
-
-def chain(lineage: str, step: int, leaves: Iterable[Leaf]) -> str:
-    """Return the running hash after `step`, hex; ranks are not in it, so any worker may compute."""
-    story = [lineage, step, [[leaf.leaf, list(leaf.indices)] for leaf in leaves]]
-    return blake2b(json.dumps(story, separators=(",", ":")).encode(), digest_size=32).hexdigest()
-
-
-def multiset(indices: Iterable[int]) -> str:
-    """Return the digest of a multiset of sample indices, hex: their hashes added modulo 2^128."""
-    return f"{_sum(indices):032x}"
-
-
-def _sum(indices: Iterable[int]) -> int:
-    hashes = (blake2b(int(i).to_bytes(8, "little"), digest_size=16).digest() for i in indices)
-    return sum(int.from_bytes(digest, "little") for digest in hashes) % _MODULUS
-
-
-def line(
-    step: int,
-    epoch: int,
-    generation: int,
-    lineage: str,
-    leaves: Sequence[Leaf],
-    announcement: Announcement | None = None,
-) -> dict[str, Any]:
-    """Return the line of a committed step; `announcement` belongs to an epoch's first one."""
-    said = {"step": step, "epoch": epoch, "generation": generation, "lineage": lineage}
-    if announcement is not None:
-        said |= {"epoch_count": announcement.samples, "epoch_multiset": announcement.multiset}
-    return said | {"leaves": [[leaf, rank, list(indices)] for leaf, rank, indices in leaves]}
-
-
-class _Wrong(Exception):
-    """The lines contradict themselves; the sentence says how."""
-
-
-class _Torn(_Wrong):
-    """A line that is no JSON: the beginning of one, if a crash left it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +75,8 @@ class _Mark:
     steps: int = 0
     epochs: int = 0
     samples: int = 0
+    batch: str = ""
+    """Digest of what the last step has shown, if it has further phases."""
 
     @property
     def epoch_is_over(self) -> bool:
@@ -160,7 +132,7 @@ class Verifier:
             return
         try:
             self._take(text)
-        except _Wrong as wrong:
+        except Wrong as wrong:
             self._error = f"line {self._lines}: {wrong}"
 
     def verdict(self) -> str:
@@ -182,8 +154,8 @@ class Verifier:
 
     def _take(self, text: str) -> None:
         try:
-            said = _parsed(text)
-        except _Torn as torn:
+            said = parsed(text)
+        except Torn as torn:
             self._take_torn(text, f"line {self._lines}: {torn}")
             return
         if self._torn and "step" in said:
@@ -236,7 +208,7 @@ class Verifier:
         self._open(step, lineage, oldest if is_void else self._last)
 
     def _step(self, said: dict[str, Any]) -> None:
-        _check_order(said["step"], said["leaves"])
+        _check_order(_name(said), said["leaves"])
         known = self._marks.get(said["step"])
         if known is not None:
             self._supersede(known, said)
@@ -246,32 +218,35 @@ class Verifier:
 
     def _go_on(self, before: _Mark, said: dict[str, Any]) -> None:
         self._check_lineage(before, said)
+        if said["phases"].phase(said["step"]) > 0:
+            self._remember(_repeat(before, said))
+            return
         mark = _enter_epoch(before, said)
         if before.epoch == -1 and mark.announced is None:
             self._notes.append(f"epoch {mark.epoch} began before the file: it cannot be whole")
-        self._remember(_advance(mark, said["step"], said["lineage"], said["leaves"]))
+        self._remember(_advance(mark, said))
 
     def _supersede(self, known: _Mark, said: dict[str, Any]) -> None:
         """Equal hashes mean equal (step, leaf, indices) of this step and of all before it."""
         self._check_lineage(self._marks.get(known.step - 1), said)
         if known.lineage != said["lineage"] or known.epoch not in (-1, said["epoch"]):
-            raise _Wrong(f"step {known.step} is repeated with other samples than before")
+            raise Wrong(f"{_name(said)} is repeated with other samples than before")
         self._superseded += 1
 
     def _predecessor(self, said: dict[str, Any]) -> _Mark:
         if self._last is None:
             if said["epoch"] != 0 or "epoch_count" not in said:
-                raise _Wrong("the file begins inside a run, without an opening line")
+                raise Wrong("the file begins inside a run, without an opening line")
             self._remember(replace(_BEFORE, step=said["step"] - 1))
             return self._marks[said["step"] - 1]
         if said["step"] != self._last.step + 1:
-            raise _Wrong(f"step {said['step']} follows step {self._last.step}")
+            raise Wrong(f"{_name(said)} follows {said['phases'].name(self._last.step)}")
         return self._last
 
     def _check_lineage(self, before: _Mark | None, said: dict[str, Any]) -> None:
         if before is not None and before.lineage is not None:
             expected = chain(before.lineage, said["step"], said["leaves"])
-            _expect(f"lineage of step {said['step']}", expected, said["lineage"])
+            _expect(f"lineage of {_name(said)}", expected, said["lineage"])
 
     def _remember(self, mark: _Mark) -> None:
         self._marks[mark.step] = self._last = mark
@@ -282,7 +257,7 @@ class Verifier:
 
 def _enter_epoch(before: _Mark, said: dict[str, Any]) -> _Mark:
     """Return the mark to go on from: `before`, or the start of the epoch that the line opens."""
-    epoch, step = said["epoch"], said["step"]
+    epoch, step = said["epoch"], _name(said)
     announced = None
     if "epoch_count" in said:
         announced = Announcement(said["epoch_count"], said["epoch_multiset"])
@@ -295,92 +270,71 @@ def _enter_epoch(before: _Mark, said: dict[str, Any]) -> _Mark:
     return replace(before, epoch=epoch, announced=announced, count=0, seen=0)
 
 
-def _check_new_epoch(before: _Mark, epoch: int, step: int, announced: Announcement | None) -> None:
+def _check_new_epoch(before: _Mark, epoch: int, step: str, announced: Announcement | None) -> None:
     if before.announced is not None and not before.epoch_is_over:
-        raise _Wrong(
-            f"epoch {epoch} begins at step {step}, "
+        raise Wrong(
+            f"epoch {epoch} begins at {step}, "
             f"after {before.count} of {before.announced.samples} samples of epoch {before.epoch}"
         )
     if before.epoch not in (-1, epoch - 1):
-        raise _Wrong(f"step {step} of epoch {epoch} follows the end of epoch {before.epoch}")
+        raise Wrong(f"{step} of epoch {epoch} follows the end of epoch {before.epoch}")
     if announced is None:
-        raise _Wrong(f"epoch {epoch} begins at step {step} without its count and multiset")
+        raise Wrong(f"epoch {epoch} begins at {step} without its count and multiset")
 
 
-def _advance(before: _Mark, step: int, lineage: str, leaves: Sequence[Leaf]) -> _Mark:
-    """Return the mark after `step`; the last step of an epoch is held against what it announced."""
-    indices = [index for leaf in leaves for index in leaf.indices]
+def _advance(before: _Mark, said: dict[str, Any]) -> _Mark:
+    """Return the mark after a step; the last of an epoch is held against what it announced."""
+    indices = [index for leaf in said["leaves"] for index in leaf.indices]
     mark = replace(
         before,
-        step=step,
-        lineage=lineage,
+        step=said["step"],
+        lineage=said["lineage"],
         count=before.count + len(indices),
-        seen=(before.seen + _sum(indices)) % _MODULUS,
+        seen=(before.seen + sum_of(indices)) % MODULUS,
         steps=before.steps + 1,
         samples=before.samples + len(indices),
+        batch=_batch(said),
     )
     if mark.announced is not None and mark.count >= mark.announced.samples:
-        _check_whole_epoch(mark, mark.announced)
+        _check_whole_epoch(mark, mark.announced, _name(said))
         return replace(mark, epochs=mark.epochs + 1)
     return mark
 
 
-def _check_whole_epoch(mark: _Mark, announced: Announcement) -> None:
+def _repeat(before: _Mark, said: dict[str, Any]) -> _Mark:
+    """Return the mark after a further phase of a step, which shows the samples of the first."""
+    if (before.batch and before.batch != _batch(said)) or before.epoch not in (-1, said["epoch"]):
+        raise Wrong(f"{_name(said)} trains on other samples than the phase before it")
+    return replace(before, step=said["step"], lineage=said["lineage"], epoch=said["epoch"])
+
+
+def _name(said: dict[str, Any]) -> str:
+    return said["phases"].name(said["step"])
+
+
+def _batch(said: dict[str, Any]) -> str:
+    return "" if said["phases"].count == 1 else chain("", 0, said["leaves"])
+
+
+def _check_whole_epoch(mark: _Mark, announced: Announcement, step: str) -> None:
     if mark.count > announced.samples:
-        raise _Wrong(f"epoch {mark.epoch} has {mark.count} samples of {announced.samples}")
+        raise Wrong(f"epoch {mark.epoch} has {mark.count} samples of {announced.samples}")
     if f"{mark.seen:032x}" != announced.multiset:
-        raise _Wrong(
-            f"epoch {mark.epoch} ends at step {mark.step} with other samples than it announced: "
+        raise Wrong(
+            f"epoch {mark.epoch} ends at {step} with other samples than it announced: "
             "some were lost and some repeated"
         )
 
 
-def _check_order(step: int, leaves: Sequence[Leaf]) -> None:
+def _check_order(step: str, leaves: Sequence[Leaf]) -> None:
     numbers = [leaf.leaf for leaf in leaves]
     if numbers != list(range(len(leaves))) or not leaves:
-        raise _Wrong(f"step {step} wants the leaves 0, 1, … in order, got {numbers}")
+        raise Wrong(f"{step} wants the leaves 0, 1, … in order, got {numbers}")
 
 
 def _expect(what: str, wanted: str | None, got: str) -> None:
     if wanted is not None and wanted != got:
-        raise _Wrong(f"the {what} should be {wanted[:12]}…, got {got[:12]}…")
-
-
-# -- the form of a line --------------------------------------------------------------------------
-
-_FORMS: tuple[dict[str, type], ...] = (
-    {"open": int, "lineage": str},
-    {"resume": int, "lineage": str},
-    {"step": int, "epoch": int, "generation": int, "lineage": str, "leaves": list},
-)
-_FIRST_OF_EPOCH: dict[str, type] = {**_FORMS[2], "epoch_count": int, "epoch_multiset": str}
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    try:
-        said = json.loads(text)
-    except (ValueError, RecursionError):
-        raise _Torn("not a line of an audit file: no JSON") from None
-    if not isinstance(said, dict) or not any(_has(said, f) for f in (*_FORMS, _FIRST_OF_EPOCH)):
-        raise _Wrong("not a line of an audit file: it has neither a step's fields nor open, resume")
-    if "leaves" in said:
-        said["leaves"] = [_leaf(item) for item in said["leaves"]]
-    return said
-
-
-def _has(said: dict[str, Any], form: dict[str, type]) -> bool:
-    return said.keys() == form.keys() and all(type(said[key]) is form[key] for key in form)
-
-
-def _leaf(item: Any) -> Leaf:
-    match item:
-        case [int(leaf), int(rank), [_, *_] as indices] if all(_is_index(i) for i in indices):
-            return Leaf(leaf, rank, tuple(indices))
-    raise _Wrong("not a line of an audit file: a leaf is [leaf, rank, [index, …]]")
-
-
-def _is_index(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 1 << 63
+        raise Wrong(f"the {what} should be {wanted[:12]}…, got {got[:12]}…")
 
 
 def verify(path: str | Path) -> Report:

@@ -38,6 +38,11 @@ TESTED_ELSEWHERE = {
     "training/events": "training/test_core.py",
     "training/result": "training/test_loop.py",
     "world": "training/test_groups.py",
+    # parts of what their neighbour's tests go through
+    "audit_lines": "test_audit.py",
+    "phases": "training/test_phases.py",
+    "training/returned": "training/test_steps.py",
+    "training/trees": "training/test_state.py",
     # a door into the room
     "agent/__main__": "e2e/job.py",
     # families that one table covers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,13 @@ from elastic.training.steps import Steps
 
 __all__ = ["Result", "State", "evaluate", "train"]
 
+Phase = tuple[Callable[[State, Any], Any], Callable[[State], None]]
+"""A (train_step, update) pair."""
+
 
 def train(
     state: State,
-    train_step: Callable[[State, Any], Any],
+    train_step: Callable[[State, Any], Any] | Sequence[Phase],
     *,
     epochs: int | None = None,
     steps: int | None = None,
@@ -44,9 +47,12 @@ def train(
     Args:
         state: all that must survive: modules, optimizers, one DataLoader, plain values.
         train_step: `train_step(state, batch)` for one micro-batch; returns its loss (a scalar
-            tensor), or a dict of `loss`, `weight` (default: the number of samples) and
-            `metrics`. State is read-only in it, but for module buffers and gradients. Raising
-            StopIteration ends training before this step's update.
+            tensor), or a dict of `loss`, `weight` (default: the number of samples), `metrics`, and
+            `carry`: a tree of tensors, arrays and plain values that is `state.carry` for the same
+            micro-batch in the next step. State is read-only in it, but for module buffers and
+            gradients. Raising StopIteration ends training before this step's update. A list of
+            (train_step, update) pairs makes steps of several phases: each pair is run on the same
+            batch, in order, and metrics of a later phase replace those of the same name.
         epochs, steps: how long; one of them.
         sync: `sync(state, world)` after every change of membership.
         update: `update(state)` on the reduced gradients; by default every optimizer steps.
@@ -84,14 +90,20 @@ def train(
 def _run(options: Options) -> Result:
     loader = options.loader
     loader.begin()
-    who = identity(options.state.fingerprint(), _schedule(options))
+    who = identity(_model(options), _schedule(options))
     link = link_to_agent()
     group = SoloGroup() if isinstance(link, AloneLink) else _listen(link)
-    steps = Steps(options.state, loader, options.train_step, options.update)
+    steps = Steps(options.state, loader, options.pairs)
     try:
         return Loop(options, steps, link, group, who).run()
     finally:
         group.close()
+
+
+def _model(options: Options) -> str:
+    """What a checkpoint must be of: other phases would count its steps otherwise."""
+    phases = len(options.pairs)
+    return options.state.fingerprint() + (f" of {phases} phases a step" if phases > 1 else "")
 
 
 def _schedule(options: Options) -> str:

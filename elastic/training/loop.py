@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from elastic import control
+from elastic import audit, control
 from elastic.checkpoint.storage import CheckpointDir, Offer
 from elastic.clock import monotonic
 from elastic.errors import Aborted, CheckpointError, NonFiniteError, ProtocolError, RefusedError
@@ -57,13 +57,14 @@ class Loop:
     ):
         self.options, self.steps, self.link, self.group = options, steps, link, group
         self.state = options.state
+        self.phases = steps.phases
         hooks = options.on_step is not None or options.on_epoch is not None
         self.job = core.Job(
-            options.total_steps,
+            options.total_steps * self.phases.count,
             steps.leaf_count,
             hooks=hooks,
             pace=None if hooks else pace(steps.bridge.map.nbytes),
-            checkpoint_every=options.checkpoint_every,
+            checkpoint_every=options.checkpoint_every * self.phases.count,
             checkpoints=options.checkpoint_dir is not None,
             nonfinite_is_error=options.nonfinite == "error",
         )
@@ -144,7 +145,7 @@ class Loop:
             "rank": self.world.rank,
             "world_size": self.world.size,
             "generation": self.world.generation,
-            "step": self.standing.applied,
+            "step": self.phases.whole_steps(self.standing.applied),
         }
         self.link.send(control.Event(event, monotonic(), place | fields))
 
@@ -213,7 +214,8 @@ class Loop:
     def _done(self, message: control.JobDone) -> None:
         """The record says done. Whoever has the final State returns; who comes late goes (M10)."""
         steps, digest = message.result.get("steps"), message.result.get("digest")
-        if not self.standing.lineage or steps != self.standing.applied:
+        applied = self.phases.whole_steps(self.standing.applied)
+        if not self.standing.lineage or steps != applied:
             _say(f"the job is done: {steps} steps, digest {digest}; --fresh starts it anew")
             self._exit(0)
         result = self._ended or self._final()
@@ -282,7 +284,7 @@ class Loop:
 
         That is no failure of the script, so it is not told as one: two would end the job (S7).
         """
-        if not lineage and self.standing.id not in plan.state and self.state.step:
+        if not lineage and self.standing.id not in plan.state and self.standing.applied:
             _say(
                 f"the job begins anew, with a State of step 0, and this worker's is of step "
                 f"{self.state.step}: its agent starts it again"
@@ -334,7 +336,7 @@ class Loop:
         if self.steps.last_line is not None:
             self._commit(self.steps.last_line)
         elif self._opening:
-            self._commit({self._opening: step, "lineage": lineage})
+            self._commit(audit.opening(self._opening, step, lineage, self.phases))
         self._opening = ""
 
     def _say_who_is_idle(self) -> None:
@@ -353,7 +355,7 @@ class Loop:
         if self.link.inbox.holds(_is_interruption):
             return core.Interrupted()  # others wait already; what is held is kept
         step, leaf = command.step, command.leaf
-        place = f"step {step} micro-batch {leaf}"
+        place = self.steps.leaf_name(step, leaf)
         with _placed(place), doing().user_code("train_step", step, leaf):
             computed = self.steps.compute(step, leaf, self.standing.lineage)
         if computed.nonfinite and self.options.nonfinite == "warn":
@@ -364,7 +366,7 @@ class Loop:
 
     def _do_reduce(self, command: core.Reduce) -> core.Reduced:
         lineage = self.standing.lineage
-        with _placed(f"reduction of step {command.step}"):
+        with _placed(f"reduction of {self.phases.name(command.step)}"):
             flags = self.steps.reduce(self.group, command.step, lineage, command.flags)
         self._settle()
         return core.Reduced(flags)
@@ -373,14 +375,14 @@ class Loop:
         result = self.steps.reduced
         assert result is not None
         assert result.step == command.step
-        place = f"update of step {command.step}"
+        place = f"update of {self.phases.name(command.step)}"
         began = monotonic()
         with _placed(place), doing().user_code("update", command.step):
             lineage = self.steps.apply(result, self.world.generation, self.standing.lineage)
         line = self.steps.last_line if self.world.local_rank == 0 else None
         now = monotonic()
         self._commit(line, now)
-        recovery = self._marks.committed(command.step, now)
+        recovery = self._marks.committed(self.phases.step(command.step), now)
         if recovery is not None:
             self._tell("recovery", **to_json(recovery))
         self.group.account.applied(now - began)
@@ -453,15 +455,19 @@ class Loop:
     # -- between steps -------------------------------------------------------------------------
 
     def _do_runhooks(self, command: core.RunHooks) -> core.Hooked:
+        if self.phases.ends_step(command.step):
+            self._run_hooks(command)
+        self._hear()
+        return core.Hooked()
+
+    def _run_hooks(self, command: core.RunHooks) -> None:
         if self.world.size > 1:
             self._snapshot = command.step, self.state.capture(copy=True)
         if self.options.on_step is not None:
             self._call_hook("on_step", self.options.on_step, self.state, self.state.metrics)
-        ends_epoch = command.step % self.options.steps_per_epoch == 0
+        ends_epoch = self.state.step % self.options.steps_per_epoch == 0
         if self.options.on_epoch is not None and ends_epoch:
             self._call_hook("on_epoch", self.options.on_epoch, self.state, self.world)
-        self._hear()
-        return core.Hooked()
 
     def _call_hook(self, name: str, hook: Callable[..., Any], *arguments: Any) -> None:
         telling = doing().user_code(name, self.state.step)
@@ -475,9 +481,9 @@ class Loop:
             tree = {"state": self.state.capture(copy=False), "lineage": lineage}
             try:
                 self.checkpoints.write(command.step, generation, tree, fingerprint, lineage)
-                self._tell("checkpoint", saved=command.step)
+                self._tell("checkpoint", saved=self.state.step)
             except CheckpointError as error:  # training is worth more than a checkpoint
-                _say(f"warning: no checkpoint of step {command.step}: {error}")
+                _say(f"warning: no checkpoint of step {self.state.step}: {error}")
                 self._tell("checkpoint", failed=str(error))
         return core.Saved()
 
@@ -512,7 +518,7 @@ class Loop:
 
     def _final(self) -> Result:
         return Result(
-            self.standing.applied,
+            self.phases.whole_steps(self.standing.applied),
             self.world,
             dict(self.state.metrics),
             self.state.digest(),

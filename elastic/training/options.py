@@ -9,9 +9,9 @@ from typing import Any
 
 from elastic.data import DataLoader
 from elastic.errors import ConfigError
-from elastic.tensor.optim import Optimizer
-from elastic.tensor.optim.lr_scheduler import LRScheduler
+from elastic.training.phases import make_pairs
 from elastic.training.state import State
+from elastic.training.steps import Pair
 
 __all__ = ["Options", "make_options"]
 
@@ -22,8 +22,8 @@ class Options:
 
     state: State
     loader: DataLoader
-    train_step: Callable[[State, Any], Any]
-    update: Callable[[State], None]
+    pairs: tuple[Pair, ...]
+    """The phases of a step; most jobs have one."""
     sync: Callable[..., Any] | None
     on_step: Callable[..., Any] | None
     on_epoch: Callable[..., Any] | None
@@ -37,7 +37,7 @@ class Options:
 
 def make_options(
     state: State,
-    train_step: Callable[[State, Any], Any],
+    train_step: Any,
     *,
     epochs: int | None,
     steps: int | None,
@@ -50,7 +50,7 @@ def make_options(
     **hooks: Callable[..., Any] | None,
 ) -> Options:
     """Return the options. Raises ConfigError for what does not fit together."""
-    _check_callables({"train_step": train_step, "update": update, **hooks})
+    _check_callables({"update": update, **hooks})
     if not isinstance(state, State):
         raise ConfigError(f"train expects an elastic.State, got {type(state).__name__}")
     _check_untrained(state)
@@ -60,16 +60,10 @@ def make_options(
     per_epoch = loader.steps_per_epoch
     _check_whole("checkpoint_every", checkpoint_every)
     _check_whole("checkpoint_keep", checkpoint_keep)
-    if update is not None and scheduler_every is not None:
-        raise ConfigError(
-            "scheduler_every is for the default update, got an update= too: step the scheduler in "
-            "it, and leave scheduler_every out"
-        )
     return Options(
         state,
         loader,
-        train_step,
-        update or default_update(state, scheduler_every, per_epoch),
+        make_pairs(state, train_step, update, scheduler_every, per_epoch),
         hooks.get("sync"),
         hooks.get("on_step"),
         hooks.get("on_epoch"),
@@ -84,12 +78,7 @@ def make_options(
 
 def _check_callables(functions: dict[str, Any]) -> None:
     for name, function in functions.items():
-        if isinstance(function, (list, tuple)):
-            raise ConfigError(
-                f"{name} expects one function, got a list: several phases a step are not built "
-                "yet; do them in one train_step and one update"
-            )
-        if not callable(function) and (function is not None or name == "train_step"):
+        if function is not None and not callable(function):
             raise ConfigError(f"{name} expects a function, got {type(function).__name__}")
 
 
@@ -130,30 +119,3 @@ def find_loader(state: State) -> DataLoader:
     raise ConfigError(
         f"State expects one DataLoader to train on, got {found}; name it: State(…, loader=…)"
     )
-
-
-def default_update(
-    state: State, scheduler_every: str | None, steps_per_epoch: int
-) -> Callable[[State], None]:
-    """Return the default `update`: every optimizer steps and zeroes its gradients (U3)."""
-    optimizers = [part for _, part in state.parts() if isinstance(part, Optimizer)]
-    schedulers = [part for _, part in state.parts() if isinstance(part, LRScheduler)]
-    if not optimizers:
-        raise ConfigError("State expects an optimizer, or train an update= of your own")
-    if schedulers and scheduler_every is None:
-        raise ConfigError(
-            "State has a scheduler: say scheduler_every='step' or 'epoch', or give an update="
-        )
-    if scheduler_every is not None:
-        _one_of("scheduler_every", scheduler_every, ("step", "epoch"))
-    period = steps_per_epoch if scheduler_every == "epoch" else 1
-
-    def update(state: State) -> None:
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
-        if (state.step + 1) % period == 0:
-            for scheduler in schedulers:
-                scheduler.step()
-
-    return update

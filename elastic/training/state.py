@@ -9,28 +9,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import elastic.tensor as torch
 from elastic.checkpoint.format import tree_digest
 from elastic.errors import StateError
 from elastic.tensor import Tensor, nn
 from elastic.tensor.nn import Parameter
 from elastic.tensor.optim import Optimizer
 from elastic.training import randomness
+from elastic.training.carry import Carries, capture_carries, restore_carries, unpack
 from elastic.training.guard import MOVE, Guard
+from elastic.training.trees import decode, encode, host_array, is_stateful
 
 __all__ = ["State"]
 
 _PROGRESS = ("step", "epoch", "metrics")
-_SCALARS = (type(None), bool, int, float, str, bytes, np.generic)
-_CURE = (
-    "give it state_dict and load_state_dict, or keep it outside of State; "
-    "State holds modules, optimizers, numbers, strings, bytes, arrays, tensors, "
-    "and lists, tuples and dicts of these"
-)
 
 
 class State:
@@ -38,6 +34,8 @@ class State:
 
     Parts are attributes. Plain values may be assigned in `update` and in hooks; in `train_step`
     State is read-only. `step` and `epoch` count what is committed, `metrics` is the last step's.
+    `carry` is, in `train_step`, what it gave as `carry` for the same micro-batch in the step before
+    (None: nothing); it is None everywhere else, where assigning None to it forgets all carries.
 
     Raises: StateError for a part that cannot be saved, naming it and the cure.
     """
@@ -47,6 +45,8 @@ class State:
     metrics: dict[str, float]
 
     if TYPE_CHECKING:  # the parts
+        carry: Any
+        _carries: dict[int, Carries]
 
         def __getattr__(self, name: str) -> Any: ...
 
@@ -55,7 +55,7 @@ class State:
             _check_name(name)
             _check_part(name, value)
         self.__dict__.update(parts, step=0, epoch=0, metrics={})
-        self.__dict__.update(_names=tuple(parts), _guard=None)
+        self.__dict__.update(_names=tuple(parts), _guard=None, carry=None, _carries={})
         self._check_optimizers()
         for module in self.named_modules().values():
             for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
@@ -73,6 +73,9 @@ class State:
     def __setattr__(self, name: str, value: Any) -> None:
         if self._guard is not None:
             raise StateError(f"State is read-only in train_step, got a write to {name!r}; {MOVE}")
+        if name == "carry" and value is None:
+            self._carries.clear()
+            return
         if name not in self._names and name not in _PROGRESS:
             raise StateError(
                 f"State has no part {name!r}; name it when you make it: State({name}=…)"
@@ -110,6 +113,24 @@ class State:
         unique = {id(param): path for path, param in reversed(found.items())}
         return {path: param for path, param in found.items() if unique[id(param)] == path}
 
+    # ---- carries -------------------------------------------------------------------------------
+
+    def put_carries(self, phase: int, carries: Carries) -> None:
+        """Replace what the leaves of a phase carry: only training does, when a step is applied."""
+        self._carries.pop(phase, None)
+        if carries:
+            self._carries[phase] = dict(carries)
+
+    @contextmanager
+    def carrying(self, phase: int, leaf: int) -> Iterator[None]:
+        """Give `carry` the value for this leaf of this phase within the block."""
+        packed = self._carries.get(phase, {}).get(leaf)
+        self.__dict__["carry"] = None if packed is None else unpack(packed)
+        try:
+            yield
+        finally:
+            self.__dict__["carry"] = None
+
     # ---- to a tree and back -------------------------------------------------------------------
 
     def capture(self, copy: bool = True) -> dict[str, Any]:
@@ -119,13 +140,14 @@ class State:
         """
         numpy_paths: list[list[Any]] = []
         parts = {
-            name: _encode(_content(part), [name], numpy_paths, copy) for name, part in self.parts()
+            name: encode(_content(part), [name], numpy_paths, copy) for name, part in self.parts()
         }
         return {
             "parts": parts,
             "numpy_paths": numpy_paths,  # of the arrays that are not tensors
             **{name: self.__dict__[name] for name in ("step", "epoch")},
             "metrics": dict(self.metrics),
+            "carry": capture_carries(self._carries),
             "random": randomness.capture(),
         }
 
@@ -142,8 +164,9 @@ class State:
             )
         numpy_paths = {tuple(path) for path in tree["numpy_paths"]}
         for name in self._names:
-            self._restore_part(name, _decode(parts[name], (name,), numpy_paths))
+            self._restore_part(name, decode(parts[name], (name,), numpy_paths))
         self.__dict__.update({name: tree[name] for name in _PROGRESS})
+        self.__dict__["_carries"] = restore_carries(tree["carry"])
         randomness.restore(tree["random"])
 
     def _restore_part(self, name: str, value: Any) -> None:
@@ -162,7 +185,7 @@ class State:
     def digest(self) -> str:
         """Return 'sha256:…' of the names, shapes, dtypes and bits of all parameters (B7)."""
         return tree_digest(
-            {path: _host_array(p.detach(), False) for path, p in self.named_parameters().items()}
+            {path: host_array(p.detach(), False) for path, p in self.named_parameters().items()}
         )
 
     def state_digest(self) -> str:
@@ -192,15 +215,6 @@ class State:
         return Guard(self)
 
 
-def is_stateful(part: Any) -> bool:
-    """Whether a part saves and loads itself."""
-    return (
-        callable(getattr(part, "state_dict", None))
-        and callable(getattr(part, "load_state_dict", None))
-        and not isinstance(part, type)
-    )
-
-
 def _params_of(optimizer: Optimizer) -> list[Tensor]:
     return [param for group in optimizer.param_groups for param in group["params"]]
 
@@ -220,51 +234,13 @@ def _check_part(name: str, value: Any) -> None:
             f"State part {name!r} is a tensor that requires a gradient, which would not be reduced "
             "over the workers; put it into a Module as a Parameter, or detach it"
         )
-    _encode(_content(value), [name], [], copy=False)
+    encode(_content(value), [name], [], copy=False)
 
 
 def _make_canonical(tensor: Tensor) -> None:
     """Lay a tensor out in C order: sums over other layouts have other bits (B5)."""
     if not tensor.is_contiguous():
         tensor.data = tensor.detach().contiguous()
-
-
-def _encode(value: Any, path: list[Any], numpy_paths: list[list[Any]], copy: bool) -> Any:
-    """Return a value with its tensors as arrays; the paths of those that were arrays are listed."""
-    if isinstance(value, _SCALARS):
-        return value
-    if isinstance(value, Tensor):
-        return _host_array(value.detach(), copy)
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        numpy_paths.append(path)
-        return np.array(value, order="C", copy=copy or None)
-    if isinstance(value, dict) and all(type(key) in (str, int) for key in value):
-        return {k: _encode(v, [*path, k], numpy_paths, copy) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        items = [_encode(v, [*path, i], numpy_paths, copy) for i, v in enumerate(value)]
-        return items if isinstance(value, list) else tuple(items)
-    where = ".".join(map(str, path))
-    if is_stateful(value):
-        raise StateError(
-            f"State saves a {type(value).__name__} as a part of its own only, got it within "
-            f"{where!r}; pass it by name: State(name=…)"
-        )
-    raise StateError(f"State cannot save {where!r}, a {type(value).__name__}; {_CURE}")
-
-
-def _decode(value: Any, path: tuple, numpy_paths: set[tuple]) -> Any:
-    if isinstance(value, np.ndarray):
-        array = np.array(value, order="C")
-        return array if path in numpy_paths else torch.from_numpy(array)
-    if isinstance(value, dict):
-        return {k: _decode(v, (*path, k), numpy_paths) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_decode(v, (*path, i), numpy_paths) for i, v in enumerate(value))
-    return value
-
-
-def _host_array(tensor: Tensor, copy: bool) -> np.ndarray:
-    return np.array(tensor.cpu().numpy(), order="C", copy=copy or None)
 
 
 def _alike(a: Any, b: Any) -> bool:

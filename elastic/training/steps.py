@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,16 +22,18 @@ from elastic.audit import Announcement, Leaf
 from elastic.clock import monotonic
 from elastic.collectives.partial import Forest, Partial
 from elastic.data import DataLoader
-from elastic.errors import ConfigError, DataError, ProtocolError
-from elastic.training import randomness
+from elastic.errors import DataError, ProtocolError
+from elastic.phases import Phases
+from elastic.training import carry, randomness
 from elastic.training.agreement import Flags, combine
 from elastic.training.events import Computed
 from elastic.training.gradients import Bridge
-from elastic.training.metrics import as_float, tree_sum, weighted_mean
+from elastic.training.metrics import tree_sum, weighted_mean
+from elastic.training.returned import as_parts, read_loss
 from elastic.training.state import State
 from elastic.wire import from_json, to_json
 
-__all__ = ["LeafRecord", "StepResult", "Steps"]
+__all__ = ["LeafRecord", "Pair", "StepResult", "Steps"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class LeafRecord:
     metrics: dict[str, float] = field(default_factory=dict)
     buffers: dict[str, Any] = field(default_factory=dict)
     """Integer buffers' changes and digests of the others (gradients.Bridge)."""
+    carry_bytes: int = 0
+    """The size of its carry, which travels behind the records."""
 
 
 @dataclass(frozen=True)
@@ -66,20 +71,26 @@ class StepResult:
     step: int
     leaves: tuple[LeafRecord, ...]
     total: Partial | None
+    carries: carry.Carries = field(default_factory=dict)
+
+
+class Pair(NamedTuple):
+    """The two functions of a phase (U2)."""
+
+    train_step: Callable[[State, Any], Any]
+    update: Callable[[State], None]
 
 
 class Steps:
-    """The work of this process on a job's steps."""
+    """The work of this process on a job's steps.
 
-    def __init__(
-        self,
-        state: State,
-        loader: DataLoader,
-        train_step: Callable[[State, Any], Any],
-        update: Callable[[State], None],
-    ):
+    A `step` here is the cores' number: of one update, a phase of a step of the user's (`Phases`).
+    """
+
+    def __init__(self, state: State, loader: DataLoader, pairs: Sequence[Pair]):
         self.state, self.loader = state, loader
-        self._train_step, self._update = train_step, update
+        self._pairs = tuple(pairs)
+        self.phases = Phases(len(self._pairs))
         self.bridge = Bridge(state)
         self.forget()
 
@@ -97,12 +108,13 @@ class Steps:
         self._forest = Forest(1, self.bridge.map)
         self._records: dict[int, LeafRecord] = {}
         self._leaves_s = 0.0
+        self._carries: dict[int, bytes] = {}
 
     # -- where a step lies ---------------------------------------------------------------------
 
     def place(self, step: int) -> tuple[int, int]:
         """Return the epoch of a step (numbered from 1), and its position in the epoch."""
-        return divmod(step - 1, self.loader.steps_per_epoch)
+        return divmod(self.phases.step(step) - 1, self.loader.steps_per_epoch)
 
     def leaf_count(self, step: int) -> int:
         """Return how many leaves a step has: a ragged last batch has fewer."""
@@ -120,49 +132,41 @@ class Steps:
         batch, evidence = self.loader.fetch_leaf(epoch, position, leaf, seed_sample)
         randomness.seed_leaf(self._seed, step, leaf)
         self.bridge.begin()
+        phase = self.phases.phase(step)
         try:
-            with self.state.guard():
-                loss, weight, metrics = self._loss(self._train_step(self.state, batch), indices)
+            with self.state.carrying(phase, leaf), self.state.guard():
+                returned = as_parts(self._pairs[phase].train_step(self.state, batch))
+                loss, weight, metrics = read_loss(returned, len(indices))
                 loss.backward()
         except StopIteration:
             self.bridge.discard()
             return Computed(leaf, stop=True)
         taken = self.bridge.take(weight)
         self._forest.put(leaf, taken.partial)
-        self._records[leaf] = LeafRecord(leaf, -1, evidence, weight, metrics, taken.buffers)
+        packed = carry.pack(returned["carry"]) if returned.get("carry") is not None else b""
+        self._carries[leaf] = packed
+        self._records[leaf] = LeafRecord(
+            leaf, -1, evidence, weight, metrics, taken.buffers, len(packed)
+        )
         self._leaves_s += monotonic() - began
         finite = math.isfinite(metrics["loss"])
-        return Computed(leaf, nonfinite="" if finite else f"step {step} micro-batch {leaf}")
+        return Computed(leaf, nonfinite="" if finite else self.leaf_name(step, leaf))
+
+    def leaf_name(self, step: int, leaf: int) -> str:
+        """Return what a person calls a leaf of a step."""
+        return f"{self.phases.name(step)} micro-batch {leaf}"
 
     def _begin(self, step: int, lineage: str) -> None:
         if self._key != (step, lineage):
             self._key = (step, lineage)
             self._forest = Forest(self.leaf_count(step), self.bridge.map)
-            self._records = {}
+            self._records, self._carries = {}, {}
             self._leaves_s = 0.0
 
     @property
     def _seed(self) -> int:
         assert self.loader.seed is not None
         return self.loader.seed
-
-    def _loss(self, returned: Any, indices: tuple[int, ...]) -> tuple[Any, float, dict[str, float]]:
-        """Read what `train_step` returned: a loss, or a dict of loss, weight and metrics (U1)."""
-        parts = dict(returned) if isinstance(returned, Mapping) else {"loss": returned}
-        unknown = parts.keys() - {"loss", "weight", "metrics"}
-        loss = parts.get("loss")
-        if unknown or not hasattr(loss, "backward"):
-            raise ConfigError(
-                "train_step expects to return a loss, or a dict of loss, weight and metrics; got "
-                + (f"the key {sorted(unknown)[0]!r}" if unknown else type(loss).__name__)
-                + ("; return the tensor, without .item()" if isinstance(loss, float) else "")
-            )
-        assert loss is not None
-        weight = as_float("weight", parts.get("weight", len(indices)))
-        if not weight > 0 or not math.isfinite(weight):
-            raise ConfigError(f"train_step expects a positive weight, got {weight}")
-        given = {k: as_float(k, v) for k, v in parts.get("metrics", {}).items()}
-        return loss, weight, {"loss": as_float("loss", loss), **given}
 
     # -- the reduction -------------------------------------------------------------------------
 
@@ -173,9 +177,9 @@ class Steps:
         records = tuple(self._records[leaf] for leaf in sorted(self._records))
         header = Header(step, lineage, order, flags, records, self._leaves_s)
         began = monotonic()
-        blob = json.dumps(to_json(header), separators=(",", ":")).encode()
+        blob = _with_carries(to_json(header), self._carries)
         blobs, total = group.reduce_tree(f"step {step}", self._forest, blob)
-        headers = [from_json(Header, json.loads(blob)) for blob in blobs]
+        headers, carries = self._read(blobs)
         self._check(headers, header)
         leaves_s = {rank: (len(h.leaves), h.leaves_s) for rank, h in enumerate(headers)}
         group.account.reduced(monotonic() - began, self._leaves_s, leaves_s)
@@ -185,8 +189,17 @@ class Steps:
         )
         combined = combine(h.flags for h in headers)
         self._check_complete(step, leaves, combined)
-        self.reduced = StepResult(step, tuple(leaves), total)
+        self.reduced = StepResult(step, tuple(leaves), total, carries)
         return combined
+
+    def _read(self, blobs: list[bytes]) -> tuple[list[Header], carry.Carries]:
+        headers: list[Header] = []
+        carries: dict[int, bytes] = {}
+        for blob in blobs:
+            head, behind = _split(blob)
+            headers.append(from_json(Header, head))
+            carries.update(_carries_behind(headers[-1].leaves, behind))
+        return headers, carries
 
     def _check(self, headers: list[Header], mine: Header) -> None:
         for rank, header in enumerate(headers):
@@ -211,20 +224,32 @@ class Steps:
 
     def apply(self, result: StepResult, generation: int, lineage: str) -> str:
         """Run `update` on a reduced step and advance the data; return the new lineage."""
+        phase = self.phases.phase(result.step)
         self._give_gradients(result)
-        epoch, position = self.place(result.step)
-        self.state.metrics = weighted_mean([(r.weight, r.metrics) for r in result.leaves])
+        found = weighted_mean([(r.weight, r.metrics) for r in result.leaves])
+        self.state.metrics = found if phase == 0 else self.state.metrics | found
+        self.state.put_carries(phase, result.carries)
         randomness.seed_update(self._seed, result.step)
-        self._update(self.state)
-        self.loader.advance()
-        self.state.step = result.step
-        self.state.epoch = epoch + (position + 1 == self.loader.steps_per_epoch)
-        leaves = [Leaf(r.leaf, r.rank, r.indices) for r in result.leaves]
-        after = audit.chain(lineage, result.step, leaves)
-        announcement = self._announcement(epoch) if position == 0 else None
-        self.last_line = audit.line(result.step, epoch, generation, after, leaves, announcement)
+        self._pairs[phase].update(self.state)
+        after = self._tell(result, generation, lineage)
+        if self.phases.ends_step(result.step):
+            self.loader.advance()
+            self.state.step = self.phases.whole_steps(result.step)
+            self.state.epoch = self.loader.cursor.epoch
         self.last, self.reduced = result, None
         self._drop_leaves()
+        return after
+
+    def _tell(self, result: StepResult, generation: int, lineage: str) -> str:
+        """Set the line of evidence; return the new lineage."""
+        epoch, position = self.place(result.step)
+        phase = self.phases.phase(result.step)
+        leaves = [Leaf(r.leaf, r.rank, r.indices) for r in result.leaves]
+        after = audit.chain(lineage, result.step, leaves)
+        announcement = self._announcement(epoch) if (position, phase) == (0, 0) else None
+        self.last_line = audit.line(
+            result.step, epoch, generation, after, leaves, announcement, self.phases
+        )
         return after
 
     def _give_gradients(self, result: StepResult) -> None:
@@ -241,18 +266,18 @@ class Steps:
         """Return the last result as buffers, for a member one step behind (S3)."""
         result = self.last
         assert result is not None
-        head = {"step": result.step, "leaves": to_json(result.leaves), "total": False}
-        if result.total is None:
-            return [json.dumps(head).encode()]
-        head["total"] = True
-        return [json.dumps(head).encode(), result.total.present, *result.total.vectors]
+        total = result.total
+        head = {"step": result.step, "leaves": to_json(result.leaves), "total": total is not None}
+        blob = _with_carries(head, result.carries)
+        return [blob] if total is None else [blob, total.present, *total.vectors]
 
     def unpack(self, buffers: list[Any]) -> StepResult:
         """Return the result that a member sent."""
-        head = json.loads(bytes(buffers[0]))
+        head, behind = _split(bytes(buffers[0]))
         leaves = from_json(tuple[LeafRecord, ...], head["leaves"])
+        carries = _carries_behind(leaves, behind)
         if not head["total"]:
-            return StepResult(head["step"], leaves, None)
+            return StepResult(head["step"], leaves, None, carries)
         present = np.frombuffer(buffers[1], bool).copy()
         dtypes = self.bridge.map.dtypes
         vectors = [
@@ -260,10 +285,29 @@ class Steps:
             for buffer, dtype in zip(buffers[2:], dtypes, strict=True)
         ]
         total = Partial(self.bridge.map, vectors, present)
-        return StepResult(head["step"], leaves, total)
+        return StepResult(head["step"], leaves, total, carries)
 
 
 def _of_rank(record: LeafRecord, rank: int) -> LeafRecord:
-    return LeafRecord(
-        record.leaf, rank, record.indices, record.weight, record.metrics, record.buffers
-    )
+    return replace(record, rank=rank)
+
+
+def _with_carries(head: Any, carries: carry.Carries) -> bytes:
+    """Return a line of JSON, and behind it the carries in the order of their leaves."""
+    text = json.dumps(head, separators=(",", ":")).encode()
+    return b"".join([text, b"\n", *(carries[leaf] for leaf in sorted(carries))])
+
+
+def _split(blob: bytes) -> tuple[Any, bytes]:
+    text, _, behind = blob.partition(b"\n")
+    return json.loads(text), behind
+
+
+def _carries_behind(leaves: Sequence[LeafRecord], behind: bytes) -> carry.Carries:
+    """Return the carry of each of these leaves, in order, that has one."""
+    stops = list(accumulate(record.carry_bytes for record in leaves))
+    return {
+        record.leaf: behind[stop - record.carry_bytes : stop]
+        for record, stop in zip(leaves, stops, strict=True)
+        if record.carry_bytes
+    }

@@ -16,6 +16,9 @@ os.environ.setdefault("ELASTIC_TEST", str(os.getpid()))
 """Marks all processes of this run, so that what is left behind is told from other people's."""
 
 
+Undisturbed = Callable[..., dict[str, Any]]
+
+
 @pytest.fixture
 def jobs(tmp_path: Path) -> Iterator[Jobs]:
     """Start agents; whatever they leave behind fails the test."""
@@ -32,19 +35,17 @@ def etcd() -> Iterator[EtcdServer]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[..., dict[str, Any]]:
-    """Return the report of an undisturbed run on one worker, for some arguments of train_all."""
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """Return the report of an undisturbed run on one worker, for some arguments of a script."""
     reports: dict[tuple[str, ...], dict[str, Any]] = {}
 
-    def report(*args: str) -> dict[str, Any]:
-        if args not in reports:
+    def report(*args: str, script: str = "train_all.py") -> dict[str, Any]:
+        if (script, *args) not in reports:
             jobs = Jobs(tmp_path_factory.mktemp("undisturbed"))
-            agent = jobs.start("--nproc-per-node=1", args=args)
+            agent = jobs.start("--nproc-per-node=1", script=script, args=args)
             assert agent.wait() == 0, agent.output
-            reports[args] = agent.report
+            reports[script, *args] = agent.report
             jobs.close()
-        return reports[args]
+        return reports[script, *args]
 
     return report

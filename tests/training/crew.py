@@ -179,7 +179,7 @@ class Worker:
         self.audit = Verifier()
         self.link = FakeLink(lambda message: crew.hear(self, message))
         self.group = FakeGroup(self.address, crew.network)
-        steps = Steps(options.state, options.loader, options.train_step, options.update)
+        steps = Steps(options.state, options.loader, options.pairs)
         self.state = options.state
         self.loop = Loop(options, steps, self.link, self.group, identity)
         self.actor = self.group.actor = Actor(self.loop.run)

@@ -116,7 +116,8 @@ def step_and_zero(state):
 
 def dying_in(place):
     """The usual job, but for a death in the last step of the first epoch."""
-    function = step_and_zero if place == "update" else getattr(job(), place)
+    functions = {"train_step": job().pairs[0].train_step, "update": step_and_zero}
+    function = functions.get(place) or getattr(job(), place)
     before_update = place in ("train_step", "update")
 
     def die(state, *rest):
@@ -132,7 +133,7 @@ def test_only_missing_leaves_are_computed_again(crew, alone):
     computed = []
 
     def traced(number):
-        usual = job().train_step
+        usual = job().pairs[0].train_step
 
         def train_step(state, batch):
             computed.append((number, state.step, batch[0].sum().item()))
@@ -352,7 +353,7 @@ def test_stop_iteration_ends_before_the_update(crew, alone, members):
             raise StopIteration
         return usual(state, batch)
 
-    usual = job().train_step
+    usual = job().pairs[0].train_step
     workers = crew.train(*[job(train_step=train_step, steps=100) for _ in range(members)])
     reference = Crew()
     (shorter,) = reference.train(job(steps=STEPS - 1))

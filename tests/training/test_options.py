@@ -28,7 +28,8 @@ def test_epochs_become_steps():
 
 def test_hooks_and_directories_are_kept(tmp_path):
     made = options(sync=min, on_step=max, on_epoch=sum, update=len, checkpoint_dir=str(tmp_path))
-    assert (made.sync, made.on_step, made.on_epoch, made.update) == (min, max, sum, len)
+    assert (made.sync, made.on_step, made.on_epoch) == (min, max, sum)
+    assert made.pairs == ((print, len),)
     assert made.checkpoint_dir == tmp_path
 
 
@@ -39,16 +40,32 @@ def test_the_loader_named_so_is_trained_on():
 
 
 REFUSED = [
-    ({"train_step": None}, "train_step expects a function, got NoneType"),
-    ({"train_step": 3}, "train_step expects a function, got int"),
+    (
+        {"train_step": None},
+        "train_step expects a function, or a list of (train_step, update) pairs; got NoneType",
+    ),
+    (
+        {"train_step": 3},
+        "train_step expects a function, or a list of (train_step, update) pairs; got int",
+    ),
     ({"update": "adam"}, "update expects a function, got str"),
     ({"sync": 1}, "sync expects a function, got int"),
     ({"on_step": {}}, "on_step expects a function, got dict"),
     ({"on_epoch": 1.0}, "on_epoch expects a function, got float"),
     (
-        {"train_step": [print, len]},
-        "train_step expects one function, got a list: several phases a step are not built yet; "
-        "do them in one train_step and one update",
+        {"train_step": [(print, len), print]},
+        "train_step expects a list of (train_step, update) pairs of functions, phase 1 is a "
+        "builtin_function_or_method",
+    ),
+    (
+        {"train_step": [(print, None)]},
+        "train_step expects a list of (train_step, update) pairs of functions, phase 0 is "
+        "(builtin_function_or_method, NoneType)",
+    ),
+    ({"train_step": []}, "train_step expects at least one (train_step, update) pair, got none"),
+    (
+        {"train_step": [(print, len)], "update": print},
+        "a list of (train_step, update) pairs has its updates, got update= too; leave it out",
     ),
     ({"state": nn.Linear(1, 1)}, "train expects an elastic.State, got Linear"),
     ({"nonfinite": "ignore"}, "nonfinite expects one of 'warn', 'error', got 'ignore'"),
@@ -113,7 +130,7 @@ def test_a_state_with_two_loaders_of_other_names():
 def test_a_state_without_an_optimizer():
     loader = DataLoader([1, 2], batch_size=2, micro_batches=1)
     refused(State(loader=loader), "State expects an optimizer, or train an update= of your own")
-    assert options(State(loader=loader), update=print).update is print
+    assert options(State(loader=loader), update=print).pairs[0].update is print
 
 
 def test_a_scheduler_wants_to_know_when():
@@ -156,7 +173,7 @@ def test_the_default_update_steps_and_zeroes(every, rates):
     scheduler = optim.lr_scheduler.LambdaLR(state.optimizer, lambda n: 0.1 * (n + 1))
     before = state.model[0].weight.detach().clone()
     state = State(**dict(state.parts()), scheduler=scheduler)
-    update = options(state, scheduler_every=every).update
+    update = options(state, scheduler_every=every).pairs[0].update
     state.model[0].weight.grad = before * 0 + 1
     first = state.optimizer.param_groups[0]["lr"]
     update(state)

@@ -34,7 +34,7 @@ def _own_streams():
 def make(train_step=None, state=None, **asked):
     options = job(state, **({"train_step": train_step} if train_step else {}), **asked)
     options.loader.begin()
-    return Steps(options.state, options.loader, options.train_step, options.update)
+    return Steps(options.state, options.loader, options.pairs)
 
 
 def reduced(steps, number=1, lineage="L", flags=NOTHING):
@@ -119,7 +119,7 @@ RETURNED = [
 def test_what_is_no_loss_is_refused(returned, text):
     """U1."""
     steps = make(lambda state, batch: returned)
-    expected = "train_step expects to return a loss, or a dict of loss, weight and metrics; "
+    expected = "train_step expects to return a loss, or a dict of loss, weight, metrics and carry; "
     with pytest.raises(ConfigError) as caught:
         steps.compute(1, 0, "L")
     assert str(caught.value) == expected + text

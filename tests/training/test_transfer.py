@@ -44,7 +44,7 @@ class Party:
         options = job(make_state(**parts), on_step=None, on_epoch=None)
         options.loader.begin()
         self.state = options.state
-        self.steps = Steps(options.state, options.loader, options.train_step, options.update)
+        self.steps = Steps(options.state, options.loader, options.pairs)
         self.standing = Standing(id=id, lineage="" if id == "b" else "start")
         rank = "abc".index(id)
         world = World(2, MEMBERS, rank)

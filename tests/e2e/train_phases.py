@@ -1,0 +1,89 @@
+"""A job of two phases a step, with carries and random numbers, and deaths at exact places."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import numpy as np
+
+import elastic
+import elastic.tensor as torch
+import elastic.tensor.nn.functional as F
+from elastic.data import DataLoader, TensorDataset
+from elastic.tensor import nn, optim
+
+DIE = [argument.split(":") for argument in sys.argv[1:]]  # PLACE:STEP:RANK:MARKER
+RANK = 0
+
+
+def at(place, step):
+    """Die here, the first time that anybody comes, if the test wants it."""
+    for where, when, rank, marker in DIE:
+        if (where, int(when), int(rank)) == (place, step, RANK):
+            try:
+                os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                continue
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+rng = np.random.default_rng(0)
+x = torch.from_numpy(rng.normal(size=(300, 6)).astype("float32"))
+torch.manual_seed(1)
+critic = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 1))
+maker = nn.GRUCell(4, 6)
+loader = DataLoader(TensorDataset(x), batch_size=64, micro_batches=8, shuffle=True, seed=3)
+state = elastic.State(
+    critic=critic,
+    maker=maker,
+    critics=optim.Adam(critic.parameters(), lr=0.01),
+    makers=optim.Adam(maker.parameters(), lr=0.01),
+    loader=loader,
+)
+
+
+def sync(state, world):
+    """Know the rank."""
+    global RANK
+    RANK = world.rank
+
+
+def made(state, n):
+    """Return n samples, going on from those of the step before."""
+    before = state.carry if state.carry is not None and len(state.carry) == n else None
+    return state.maker(torch.randn(n, 4), before)
+
+
+def step_critic(state, batch):
+    """One micro-batch of the first phase."""
+    at("critic", state.step + 1)
+    fake = made(state, len(batch[0])).detach()
+    real, false = state.critic(batch[0]), state.critic(fake)
+    return {"loss": (F.softplus(-real) + F.softplus(false)).mean(), "carry": fake}
+
+
+def step_maker(state, batch):
+    """One micro-batch of the second phase."""
+    at("maker", state.step + 1)
+    fake = made(state, len(batch[0]))
+    return {"loss": F.softplus(-state.critic(fake)).mean(), "carry": fake}
+
+
+def update(name):
+    """Step one optimizer."""
+
+    def update(state):
+        at(f"update-{name}", state.step + 1)
+        getattr(state, name).step()
+
+    return update
+
+
+elastic.train(
+    state,
+    [(step_critic, update("critics")), (step_maker, update("makers"))],
+    sync=sync,
+    epochs=6,
+)
