@@ -122,7 +122,7 @@ def test_train_leaves_the_users_streams_alone():
     np.random.seed(3)
     expected = np.random.rand()
     np.random.seed(3)
-    elastic.train(make_state(), job().train_step, steps=1)
+    elastic.train(make_state(), job().pairs[0].train_step, steps=1)
     assert np.random.rand() == expected
 
 

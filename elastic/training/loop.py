@@ -356,7 +356,7 @@ class Loop:
             return core.Interrupted()  # others wait already; what is held is kept
         step, leaf = command.step, command.leaf
         place = self.steps.leaf_name(step, leaf)
-        with _placed(place), doing().user_code("train_step", step, leaf):
+        with _placed(place), doing().user_code("train_step", self.phases.step(step), leaf):
             computed = self.steps.compute(step, leaf, self.standing.lineage)
         if computed.nonfinite and self.options.nonfinite == "warn":
             _say(f"warning: the loss is not finite at {computed.nonfinite}")
@@ -377,7 +377,7 @@ class Loop:
         assert result.step == command.step
         place = f"update of {self.phases.name(command.step)}"
         began = monotonic()
-        with _placed(place), doing().user_code("update", command.step):
+        with _placed(place), doing().user_code("update", self.phases.step(command.step)):
             lineage = self.steps.apply(result, self.world.generation, self.standing.lineage)
         line = self.steps.last_line if self.world.local_rank == 0 else None
         now = monotonic()
