@@ -103,7 +103,11 @@ def test_train_returns_how_it_ended():
         state = make_state(history=[])
         asked = job(state)
         result = elastic.train(
-            state, asked.train_step, on_step=asked.on_step, on_epoch=asked.on_epoch, epochs=1
+            state,
+            asked.pairs[0].train_step,
+            on_step=asked.on_step,
+            on_epoch=asked.on_epoch,
+            epochs=1,
         )
         results.append(result)
     assert results[0] == results[1]
