@@ -2,7 +2,8 @@
 
 A leaf is one micro-batch's contribution to a step. `begin` remembers the committed buffers, `take`
 turns gradients and buffer changes into a partial sum and undoes them, `put` hands the reduced step
-back. Segments are the trainable parameters, then the float buffers of norm layers (PROTOCOL B4).
+back. Segments are the trainable parameters, then the buffers whose changes are averaged, then those
+whose changes are added (PROTOCOL B4).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import elastic.tensor as torch
 from elastic.collectives.partial import Partial, SegmentMap
 from elastic.errors import ProtocolError, StateError
 from elastic.tensor import Tensor, nn
-from elastic.tensor.nn.norm import _NormBase
+from elastic.training.merging import Merge, rule_of
 from elastic.training.state import State
 
 __all__ = ["Bridge", "Taken"]
@@ -28,8 +29,8 @@ __all__ = ["Bridge", "Taken"]
 class Taken:
     """What a leaf gives: `partial` is to be added up, `buffers` (small, JSON) goes to everybody.
 
-    `buffers` has only what the leaf changed: the increase of an integer buffer as nested lists, the
-    new bytes of any other as base64.
+    `buffers` has only what the leaf changed: the increase of an integer buffer (for the largest) as
+    nested lists, the new bytes of any other as base64.
     """
 
     partial: Partial
@@ -50,17 +51,23 @@ class Bridge:
         self._frozen = {name: p for name, p in everything.items() if not p.requires_grad}
         buffers = _buffers(state)
         self._params = list(params.values())
-        self._norms = [buffer for buffer in buffers if buffer.is_statistic]
-        self._integers = [buffer for buffer in buffers if buffer.is_integer]
-        self._others = [b for b in buffers if not (b.is_statistic or b.is_integer)]
-        self.names = (*params, *(buffer.path for buffer in self._norms))
-        tensors = [*self._params, *(buffer.tensor for buffer in self._norms)]
+        of = {rule: [buffer for buffer in buffers if buffer.rule is rule] for rule in Merge}
+        self._means, self._sums = of[Merge.MEAN], of[Merge.SUM]
+        self._integers = of[Merge.LARGEST]
+        self._others = [*of[Merge.LAST], *of[Merge.EQUAL]]
+        self.names = (*params, *(buffer.path for buffer in self._added))
+        tensors = [*self._params, *(buffer.tensor for buffer in self._added)]
         self.map = SegmentMap.of((_sum_dtype(t), t.numel()) for t in tensors)
         self._began = False
 
     @property
+    def _added(self) -> list[_Buffer]:
+        """Those whose changes are segments."""
+        return [*self._means, *self._sums]
+
+    @property
     def _buffers(self) -> list[_Buffer]:
-        return [*self._norms, *self._integers, *self._others]
+        return [*self._added, *self._integers, *self._others]
 
     def begin(self) -> None:
         """Remember the committed buffers, and start from gradients that are None (B2).
@@ -89,16 +96,17 @@ class Bridge:
         self._began = False
 
     def take(self, weight: float) -> Taken:
-        """Return weight × gradients and weight × changes of norm buffers; then undo the leaf."""
+        """Return weight × gradients and the changes of buffers; then undo the leaf."""
         if not self._began:
             raise ProtocolError("Bridge.take expects a begin before the micro-batch, got none")
         partial = Partial.empty(self.map)
         for segment, param in enumerate(self._params):
             if param.grad is not None:
                 _write(partial, segment, param.grad.cpu().numpy(), weight)
-        for segment, buffer in enumerate(self._norms, len(self._params)):
+        for segment, buffer in enumerate(self._added, len(self._params)):
             if buffer.changed():
-                _write(partial, segment, buffer.change(), weight)
+                times = weight if buffer.rule is Merge.MEAN else 1
+                _write(partial, segment, buffer.change(), times)
         integers = {b.path: b.change().tolist() for b in self._integers if b.changed()}
         others = {b.path: b.text() for b in self._others if b.changed()}
         self.discard()
@@ -115,28 +123,27 @@ class Bridge:
         for segment, param in enumerate(self._params):
             values = None if total is None else total[segment]
             param.grad = None if values is None else _mean(values, weight, param)
-        for segment, buffer in enumerate(self._norms, len(self._params)):
+        for segment, buffer in enumerate(self._added, len(self._params)):
             values = None if total is None else total[segment]
             if values is not None:
-                buffer.add(values / weight)
+                buffer.add(values / weight if buffer.rule is Merge.MEAN else values)
         for buffer in self._integers:
             found = [change[buffer.path] for change in changes if buffer.path in change]
             if found:
                 buffer.add(np.max([np.array(each) for each in found], axis=0))
         for buffer in self._others:
-            buffer.agree([change.get(buffer.path) for change in changes])
+            texts = [change.get(buffer.path) for change in changes]
+            buffer.take(_last(texts) if buffer.rule is Merge.LAST else buffer.agreed(texts))
 
 
 class _Buffer:
     """A buffer of a module, and the value it had when the step began."""
 
-    def __init__(self, path: str, module: nn.Module, name: str):
+    def __init__(self, path: str, module: nn.Module, name: str, asked: str | None):
         self.path, self._module, self._name = path, module, name
         self.tensor: Tensor = module._buffers[name]
         self._committed = b""
-        is_float = self.tensor.is_floating_point()
-        self.is_statistic = is_float and isinstance(module, _NormBase)
-        self.is_integer = not is_float and self.tensor.dtype not in (torch.bool, *_COMPLEX)
+        self.rule = rule_of(module, self.tensor, asked)
 
     @property
     def _current(self) -> Tensor:
@@ -158,7 +165,7 @@ class _Buffer:
         return np.frombuffer(self._committed, now.dtype).reshape(now.shape)
 
     def change(self) -> np.ndarray:
-        wide = np.int64 if self.is_integer else self._now().dtype
+        wide = _wide(self._now().dtype)
         return self._now().astype(wide) - self._before().astype(wide)
 
     def undo(self) -> None:
@@ -174,16 +181,19 @@ class _Buffer:
     def text(self) -> str:
         return base64.b64encode(self._now().tobytes()).decode()
 
-    def agree(self, texts: list[str | None]) -> None:
+    def agreed(self, texts: list[str | None]) -> str | None:
         if len(set(texts)) > 1:
             raise StateError(
                 f"buffer {self.path!r} expects the same value after every micro-batch of a step, "
-                "got different ones; only integer buffers and those of norm layers are merged: "
-                "write to it in update, or make it a statistic of a norm layer"
+                f"got different ones; say before training what is to become of them: "
+                f"state.merge({self.path!r}, 'mean'), 'sum' or 'last'; or write to it in update"
             )
-        if texts and texts[0] is not None:
+        return texts[0] if texts else None
+
+    def take(self, text: str | None) -> None:
+        if text is not None:
             now = self._now()
-            values = np.frombuffer(base64.b64decode(texts[0]), now.dtype)
+            values = np.frombuffer(base64.b64decode(text), now.dtype)
             self._write(values.reshape(now.shape))
 
     def _write(self, values: np.ndarray) -> None:
@@ -191,13 +201,18 @@ class _Buffer:
             self._current.copy_(torch.from_numpy(np.array(values)))
 
 
-_COMPLEX = (torch.complex64, torch.complex128)
+def _last(texts: list[str | None]) -> str | None:
+    """Return what the last leaf that changed it has made of it."""
+    return next((text for text in reversed(texts) if text is not None), None)
+
+
 _HALVES = (torch.float16, torch.bfloat16)
 
 
 def _buffers(state: State) -> list[_Buffer]:
+    asked = state.take_merges()
     return [
-        _Buffer(f"{path}.{name}", module, name)
+        _Buffer(f"{path}.{name}", module, name, asked.get(f"{path}.{name}"))
         for path, module in state.named_modules().items()
         for name, tensor in module._buffers.items()
         if tensor is not None
@@ -205,8 +220,15 @@ def _buffers(state: State) -> list[_Buffer]:
 
 
 def _sum_dtype(tensor: Tensor) -> np.dtype:
-    """Return the dtype in which a tensor's gradients are added up."""
-    return np.dtype(np.float32) if tensor.dtype in _HALVES else tensor.detach().cpu().numpy().dtype
+    """Return the dtype in which a tensor's gradients or changes are added up."""
+    if tensor.dtype in _HALVES:
+        return np.dtype(np.float32)
+    return _wide(tensor.detach().cpu().numpy().dtype)
+
+
+def _wide(dtype: np.dtype) -> np.dtype:
+    """Return the dtype of a buffer's changes: integers must not overflow."""
+    return np.dtype(np.int64) if dtype.kind in "iu" else dtype
 
 
 def _write(partial: Partial, segment: int, values: np.ndarray, weight: float) -> None:

@@ -22,6 +22,7 @@ from elastic.tensor.optim import Optimizer
 from elastic.training import randomness
 from elastic.training.carry import Carries, capture_carries, restore_carries, unpack
 from elastic.training.guard import MOVE, Guard
+from elastic.training.merging import check_merge
 from elastic.training.trees import decode, encode, host_array, is_stateful
 
 __all__ = ["State"]
@@ -47,6 +48,7 @@ class State:
     if TYPE_CHECKING:  # the parts
         carry: Any
         _carries: dict[int, Carries]
+        _merges: dict[str, str]
 
         def __getattr__(self, name: str) -> Any: ...
 
@@ -56,6 +58,7 @@ class State:
             _check_part(name, value)
         self.__dict__.update(parts, step=0, epoch=0, metrics={})
         self.__dict__.update(_names=tuple(parts), _guard=None, carry=None, _carries={})
+        self.__dict__.update(_merges={}, _is_training=False)
         self._check_optimizers()
         for module in self.named_modules().values():
             for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
@@ -112,6 +115,34 @@ class State:
             found.update(module.named_parameters(prefix=path, recurse=False))
         unique = {id(param): path for path, param in reversed(found.items())}
         return {path: param for path, param in found.items() if unique[id(param)] == path}
+
+    # ---- buffers -------------------------------------------------------------------------------
+
+    def merge(self, name: str, how: str) -> None:
+        """Say how the micro-batches' changes of a buffer become one, before training begins (B4).
+
+        `name` is its path from the part on, as in 'model.encoder.seen'. 'mean': the weighted mean
+        of the changes; 'sum': all changes added; 'last': the value after the last micro-batch that
+        changed it. Without a word, norm layers' statistics are averaged, of an integer buffer the
+        largest change counts, and any other must be the same after every micro-batch.
+
+        Raises: StateError if there is no such buffer, or it cannot be merged so.
+        """
+        tensors = {
+            f"{path}.{key}": tensor
+            for path, module in self.named_modules().items()
+            for key, tensor in module._buffers.items()
+            if tensor is not None
+        }
+        check_merge(name, how, tensors)
+        if self._is_training:
+            raise StateError(f"State expects merge({name!r}, …) before training begins")
+        self._merges[name] = how
+
+    def take_merges(self) -> dict[str, str]:
+        """Return what was asked of `merge`; from now on it is too late for more."""
+        self.__dict__["_is_training"] = True
+        return self._merges
 
     # ---- carries -------------------------------------------------------------------------------
 

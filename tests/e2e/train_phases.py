@@ -32,7 +32,29 @@ def at(place, step):
 rng = np.random.default_rng(0)
 x = torch.from_numpy(rng.normal(size=(300, 6)).astype("float32"))
 torch.manual_seed(1)
-critic = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 1))
+
+
+class Watching(nn.Module):
+    """Buffers that each micro-batch changes in its own way."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(6))
+        self.register_buffer("histogram", torch.zeros(5))
+        self.register_buffer("newest", torch.zeros(6))
+
+    def forward(self, batch):
+        """Note what is there."""
+        with torch.no_grad():
+            self.centre.lerp_(batch.mean(0), 0.1)
+            self.histogram += torch.histc(batch, 5, -2, 2)
+            self.newest.copy_(batch[-1])
+        return batch
+
+
+critic = nn.Sequential(
+    Watching(), nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 1)
+)
 maker = nn.GRUCell(4, 6)
 loader = DataLoader(TensorDataset(x), batch_size=64, micro_batches=8, shuffle=True, seed=3)
 state = elastic.State(
@@ -42,6 +64,8 @@ state = elastic.State(
     makers=optim.Adam(maker.parameters(), lr=0.01),
     loader=loader,
 )
+for name, how in {"centre": "mean", "histogram": "sum", "newest": "last"}.items():
+    state.merge(f"critic.0.{name}", how)
 
 
 def sync(state, world):
