@@ -6,6 +6,7 @@
     ├── CheckpointError        a checkpoint that is torn, foreign or not to be written
     ├── StateError             State written where it is read-only, or a part that cannot be saved
     ├── NonFiniteError         a loss that is nan or inf, with nonfinite="error"
+    ├── DriftError             replicas are no longer equal: memory or a processor has erred
     ├── RefusedError           the group will not have this worker: other versions, model or script
     ├── AuthError              a wrong or missing job token
     ├── ProtocolError          a bug of ours: a core was asked for what its table forbids
@@ -41,6 +42,10 @@ class StateError(ElasticError):
 
 class NonFiniteError(ElasticError, ArithmeticError):
     """A loss is nan or inf and the user asked for an error."""
+
+
+class DriftError(ElasticError):
+    """Parameters that must be equal on all workers are not; the message names who and which."""
 
 
 class RefusedError(ElasticError):

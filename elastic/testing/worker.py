@@ -533,6 +533,9 @@ class SimulatedWorker:
     def _do_fail(self, command: core.Fail) -> None:
         raise AssertionError(f"{self.address} fails: {command.places}")
 
+    def _do_giveup(self, command: core.GiveUp) -> None:
+        raise AssertionError(f"{self.address} has drifted: {command.drift}")
+
 
 def _ends(message: Any) -> bool:
     return isinstance(message, (control.Admission, control.JobDone, control.JobFailed))

@@ -39,6 +39,8 @@ def train(
     checkpoint_every: int | None = None,
     checkpoint_keep: int = 3,
     nonfinite: str = "warn",
+    drift_every: int = 100,
+    on_drift: str = "error",
 ) -> Result:
     """Return when all steps are committed, whoever died, left or joined on the way.
 
@@ -63,9 +65,13 @@ def train(
         checkpoint_every: in steps; by default once an epoch.
         checkpoint_keep: how many of the newest checkpoints stay.
         nonfinite: 'warn' or 'error' when a loss is nan or inf.
+        drift_every: in how many steps the workers' parameters are compared once; 0: never.
+        on_drift: 'error', or 'heal': workers that differ from the majority come back with its
+            State.
 
     Raises:
         ConfigError, DataError, StateError, CheckpointError: bad input, before anything is lost.
+        DriftError: workers' parameters are no longer equal.
         NonFiniteError: a loss is nan or inf, and `nonfinite='error'`.
         RefusedError: the group runs another script, model or version.
     """
@@ -80,6 +86,8 @@ def train(
         checkpoint_every=checkpoint_every,
         checkpoint_keep=checkpoint_keep,
         nonfinite=nonfinite,
+        drift_every=drift_every,
+        on_drift=on_drift,
         sync=sync,
         on_step=on_step,
         on_epoch=on_epoch,
@@ -93,7 +101,7 @@ def _run(options: Options) -> Result:
     who = identity(_model(options), _schedule(options))
     link = link_to_agent()
     group = SoloGroup() if isinstance(link, AloneLink) else _listen(link)
-    steps = Steps(options.state, loader, options.pairs)
+    steps = Steps(options.state, loader, options.pairs, options.drift_every)
     try:
         return Loop(options, steps, link, group, who).run()
     finally:

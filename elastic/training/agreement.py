@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from elastic.control import Candidate
 from elastic.errors import ProtocolError
 
-__all__ = ["NOTHING", "Answer", "Flags", "Plan", "combine", "decide"]
+__all__ = ["NOTHING", "Answer", "Drift", "Flags", "Plan", "combine", "decide"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,17 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Drift:
+    """Replicas are no longer equal: these ranks differ from the others."""
+
+    ranks: tuple[int, ...]
+    parameter: str
+    """The first that differs."""
+    has_majority: bool
+    """Whether the others are more than half of all, so that who is right is known."""
+
+
+@dataclass(frozen=True)
 class Flags:
     """What members ask for inside a step; all act on the combined value (S4)."""
 
@@ -42,6 +53,8 @@ class Flags:
     stop: bool = False
     nonfinite: tuple[str, ...] = ()
     """Where a loss was nan or inf."""
+    drift: Drift | None = None
+    """Never asked for: what all have found in what each has said of its parameters."""
     warm: tuple[Candidate, ...] = ()
     """Newcomers that shall have State before they join (S9)."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from elastic.control import Candidate
-from elastic.training.agreement import Answer, Flags, Plan
+from elastic.training.agreement import Answer, Drift, Flags, Plan
 
 __all__ = [
     "Apply",
@@ -17,6 +17,7 @@ __all__ = [
     "Fail",
     "Feed",
     "Finish",
+    "GiveUp",
     "Lend",
     "Meet",
     "Move",
@@ -185,3 +186,12 @@ class Fail:
     """A loss was nan or inf, and the user wants an error."""
 
     places: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """Replicas have drifted apart. To `heal`: go, and come back with the majority's State."""
+
+    step: int
+    drift: Drift
+    heal: bool

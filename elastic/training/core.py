@@ -19,7 +19,7 @@ from typing import Any
 from elastic.collectives.plan import deal, deal_missing
 from elastic.control import Candidate
 from elastic.errors import ProtocolError
-from elastic.training.agreement import NOTHING, Answer, Flags, Plan, decide
+from elastic.training.agreement import NOTHING, Answer, Drift, Flags, Plan, decide
 from elastic.training.commands import (
     Apply,
     Await,
@@ -30,6 +30,7 @@ from elastic.training.commands import (
     Fail,
     Feed,
     Finish,
+    GiveUp,
     Lend,
     Meet,
     Move,
@@ -100,6 +101,8 @@ class Job:
     """0: only at the end, and when too few remain."""
     checkpoints: bool = False
     nonfinite_is_error: bool = False
+    drift_heals: bool = False
+    """Whether a minority that has drifted goes and comes back; else a drift is the job's end."""
     pace: Pace | None = None
     """How far newcomers may be behind that get State while the group trains; None: none do."""
 
@@ -338,12 +341,22 @@ def _on_computed(s: Standing, event: Computed, job: Job) -> Moves:
 
 
 def _on_reduced(s: Standing, event: Reduced, job: Job) -> Moves:
+    if event.flags.drift is not None:
+        return _on_drift(s, event.flags.drift, job)
     if event.flags.nonfinite and job.nonfinite_is_error:
         return _to(s, Phase.OVER, Fail(event.flags.nonfinite))
     if event.flags.stop:  # the step is not applied: training ended before its update
         s = replace(s, stopped=True, held=frozenset())
         return _after_hooks(s, job)
     return _to(s, Phase.APPLYING, Apply(s.applied + 1), agreed=event.flags)
+
+
+def _on_drift(s: Standing, drift: Drift, job: Job) -> Moves:
+    """The step is not applied: leaves of a replica that has drifted are in it (B7)."""
+    heal = job.drift_heals and drift.has_majority
+    if heal and s.rank not in drift.ranks:  # they go by themselves, and their leaves with them
+        return _to(s, Phase.WAITING, Await())
+    return _to(s, Phase.OVER, GiveUp(s.applied + 1, drift, heal))
 
 
 def _on_applied(s: Standing, event: Applied, job: Job) -> Moves:

@@ -17,10 +17,18 @@ from typing import Any
 from elastic import audit, control
 from elastic.checkpoint.storage import CheckpointDir, Offer
 from elastic.clock import monotonic
-from elastic.errors import Aborted, CheckpointError, NonFiniteError, ProtocolError, RefusedError
+from elastic.errors import (
+    Aborted,
+    CheckpointError,
+    DriftError,
+    NonFiniteError,
+    ProtocolError,
+    RefusedError,
+)
 from elastic.telemetry.activity import doing
 from elastic.telemetry.stragglers import stragglers
 from elastic.training import core, randomness, transfer
+from elastic.training.drift import explain
 from elastic.training.groups import AnyGroup, GroupWorld, open_group
 from elastic.training.lending import (
     Borrower,
@@ -67,6 +75,7 @@ class Loop:
             checkpoint_every=options.checkpoint_every * self.phases.count,
             checkpoints=options.checkpoint_dir is not None,
             nonfinite_is_error=options.nonfinite == "error",
+            drift_heals=options.on_drift == "heal",
         )
         self.lender = Lender(self.state, steps, group)
         self.borrower = Borrower(self.state, steps, group, link.inbox)
@@ -541,6 +550,17 @@ class Loop:
             "lower the learning rate, clip gradients, or look at that data"
         )
         error.elastic_place = command.places[0]  # type: ignore[attr-defined]
+        raise error
+
+    def _do_giveup(self, command: core.GiveUp) -> None:
+        drift, step = command.drift, self.phases.name(command.step)
+        told = explain(drift, self.world, step)
+        if command.heal:
+            _say(f"{told}; this worker ends, and its agent starts it again with their State")
+            self._tell("drift", ranks=list(drift.ranks), parameter=drift.parameter)
+            self._exit(1)
+        error = DriftError(told)
+        error.elastic_place = f"comparison of {step}"  # type: ignore[attr-defined]
         raise error
 
 

@@ -33,6 +33,8 @@ class Options:
     checkpoint_every: int
     checkpoint_keep: int
     nonfinite: str
+    drift_every: int
+    on_drift: str
 
 
 def make_options(
@@ -47,6 +49,8 @@ def make_options(
     checkpoint_every: int | None,
     checkpoint_keep: int,
     nonfinite: str,
+    drift_every: int,
+    on_drift: str,
     **hooks: Callable[..., Any] | None,
 ) -> Options:
     """Return the options. Raises ConfigError for what does not fit together."""
@@ -55,6 +59,8 @@ def make_options(
         raise ConfigError(f"train expects an elastic.State, got {type(state).__name__}")
     _check_untrained(state)
     _one_of("nonfinite", nonfinite, ("warn", "error"))
+    _one_of("on_drift", on_drift, ("error", "heal"))
+    _check_whole("drift_every", drift_every, least=0)
     loader = find_loader(state)
     loader.check_elastic()
     per_epoch = loader.steps_per_epoch
@@ -73,6 +79,8 @@ def make_options(
         per_epoch if checkpoint_every is None else checkpoint_every,
         checkpoint_keep,
         nonfinite,
+        drift_every,
+        on_drift,
     )
 
 
@@ -90,9 +98,9 @@ def _check_untrained(state: State) -> None:
         )
 
 
-def _check_whole(name: str, value: Any) -> None:
-    if value is not None and (type(value) is not int or value < 1):
-        raise ConfigError(f"{name} expects a whole number of at least 1, got {value!r}")
+def _check_whole(name: str, value: Any, least: int = 1) -> None:
+    if value is not None and (type(value) is not int or value < least):
+        raise ConfigError(f"{name} expects a whole number of at least {least}, got {value!r}")
 
 
 def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -26,6 +26,7 @@ from elastic.errors import DataError, ProtocolError
 from elastic.phases import Phases
 from elastic.training import carry, randomness
 from elastic.training.agreement import Flags, combine
+from elastic.training.drift import checksums, find_drift
 from elastic.training.events import Computed
 from elastic.training.gradients import Bridge
 from elastic.training.metrics import tree_sum, weighted_mean
@@ -62,6 +63,8 @@ class Header:
     leaves: tuple[LeafRecord, ...]
     leaves_s: float = 0.0
     """How long it has computed them: by this the others tell a straggler."""
+    checksums: str = ""
+    """Of its parameters, in steps in which they are compared (drift)."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,12 @@ class Steps:
     A `step` here is the cores' number: of one update, a phase of a step of the user's (`Phases`).
     """
 
-    def __init__(self, state: State, loader: DataLoader, pairs: Sequence[Pair]):
+    def __init__(
+        self, state: State, loader: DataLoader, pairs: Sequence[Pair], drift_every: int = 0
+    ):
         self.state, self.loader = state, loader
+        self._drift_every = drift_every
+        self._parameters = state.named_parameters()
         self._pairs = tuple(pairs)
         self.phases = Phases(len(self._pairs))
         self.bridge = Bridge(state)
@@ -175,7 +182,8 @@ class Steps:
         self._begin(step, lineage)
         order = self.loader.order_digest(self.place(step)[0])
         records = tuple(self._records[leaf] for leaf in sorted(self._records))
-        header = Header(step, lineage, order, flags, records, self._leaves_s)
+        sums = self._checksums(step, group.size)
+        header = Header(step, lineage, order, flags, records, self._leaves_s, sums)
         began = monotonic()
         blob = _with_carries(to_json(header), self._carries)
         blobs, total = group.reduce_tree(f"step {step}", self._forest, blob)
@@ -187,10 +195,16 @@ class Steps:
             (_of_rank(record, rank) for rank, h in enumerate(headers) for record in h.leaves),
             key=lambda record: record.leaf,
         )
-        combined = combine(h.flags for h in headers)
+        drift = find_drift([h.checksums for h in headers], list(self._parameters))
+        combined = replace(combine(h.flags for h in headers), drift=drift)
         self._check_complete(step, leaves, combined)
         self.reduced = StepResult(step, tuple(leaves), total, carries)
         return combined
+
+    def _checksums(self, step: int, members: int) -> str:
+        """Return this member's, if it is time to compare them and there is anybody to."""
+        is_due = self._drift_every and (step - 1) % self._drift_every == 0 and members > 1
+        return checksums(self._parameters) if is_due else ""
 
     def _read(self, blobs: list[bytes]) -> tuple[list[Header], carry.Carries]:
         headers: list[Header] = []

@@ -1,7 +1,12 @@
-"""A job of two phases a step, with carries and random numbers, and deaths at exact places."""
+"""A job of two phases a step, with carries, merged buffers and random numbers.
+
+Arguments are faults at exact places, PLACE:STEP:RANK:MARKER: the worker dies there, the first time
+that anybody comes; at the place `flip` a bit of its parameters flips instead.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -14,19 +19,28 @@ import elastic.tensor.nn.functional as F
 from elastic.data import DataLoader, TensorDataset
 from elastic.tensor import nn, optim
 
-DIE = [argument.split(":") for argument in sys.argv[1:]]  # PLACE:STEP:RANK:MARKER
+FAULTS = [argument.split(":") for argument in sys.argv[1:]]
 RANK = 0
 
 
 def at(place, step):
-    """Die here, the first time that anybody comes, if the test wants it."""
-    for where, when, rank, marker in DIE:
+    """Do to this process whatever the test wants here, once."""
+    for where, when, rank, marker in FAULTS:
         if (where, int(when), int(rank)) == (place, step, RANK):
             try:
                 os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
             except FileExistsError:
                 continue
-            os.kill(os.getpid(), signal.SIGKILL)
+            if place == "flip":
+                flip(critic[1].weight)
+            else:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def flip(parameter):
+    """Flip a bit in memory, as a fault of the hardware does: no lock and no version sees it."""
+    address = parameter.detach().numpy().ctypes.data
+    ctypes.c_uint8.from_address(address + 1).value ^= 1 << 4
 
 
 rng = np.random.default_rng(0)
@@ -83,6 +97,7 @@ def made(state, n):
 def step_critic(state, batch):
     """One micro-batch of the first phase."""
     at("critic", state.step + 1)
+    at("flip", state.step + 1)
     fake = made(state, len(batch[0])).detach()
     real, false = state.critic(batch[0]), state.critic(fake)
     return {"loss": (F.softplus(-real) + F.softplus(false)).mean(), "carry": fake}
@@ -110,4 +125,6 @@ elastic.train(
     [(step_critic, update("critics")), (step_maker, update("makers"))],
     sync=sync,
     epochs=6,
+    drift_every=1,
+    on_drift=os.environ.get("ON_DRIFT", "error"),
 )

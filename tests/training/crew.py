@@ -179,7 +179,7 @@ class Worker:
         self.audit = Verifier()
         self.link = FakeLink(lambda message: crew.hear(self, message))
         self.group = FakeGroup(self.address, crew.network)
-        steps = Steps(options.state, options.loader, options.pairs)
+        steps = Steps(options.state, options.loader, options.pairs, options.drift_every)
         self.state = options.state
         self.loop = Loop(options, steps, self.link, self.group, identity)
         self.actor = self.group.actor = Actor(self.loop.run)
@@ -403,5 +403,7 @@ ASKED: dict[str, Any] = {
     "checkpoint_every": None,
     "checkpoint_keep": 3,
     "nonfinite": "warn",
+    "drift_every": 1,
+    "on_drift": "error",
 }
 """What `elastic.train` passes on by default."""
