@@ -53,6 +53,8 @@ ENV_THREADS = "ELASTIC_THREADS"
 """BLAS threads for each worker: part of the job's identity (PROTOCOL B6)."""
 ENV_FRESH = "ELASTIC_FRESH"
 """Set when the job starts anew: checkpoints of an earlier job are set aside."""
+ENV_ALLOW_MIXED = "ELASTIC_ALLOW_MIXED"
+"""Set when workers may compute other bits than each other (PROTOCOL B6)."""
 
 # Exit codes of a worker that its agent understands; anything else is a crash.
 EXIT_DONE = 0

@@ -295,6 +295,14 @@ _WORKERS = (
         "(default: %(default)s)",
     ),
     _Flag(
+        "--allow-mixed",
+        "allow_mixed",
+        None,
+        "",
+        "workers may differ in processor, versions and threads: equal bits are no longer promised; "
+        "or the environment's ELASTIC_ALLOW_MIXED=1",
+    ),
+    _Flag(
         "--grace",
         "grace_s",
         checks.seconds(0),

@@ -8,6 +8,7 @@ from elastic.agent.settings import AgentSettings
 from elastic.control import (
     ENV_ACTIVITY_FD,
     ENV_AGENT_PID,
+    ENV_ALLOW_MIXED,
     ENV_BIND,
     ENV_CONTROL_FD,
     ENV_FRESH,
@@ -50,6 +51,8 @@ def worker_environment(
     ours |= _tls(settings)
     if settings.fresh:
         ours[ENV_FRESH] = "1"
+    if settings.allow_mixed:
+        ours[ENV_ALLOW_MIXED] = "1"
     not_theirs = {ENV_FRESH, *ENV_TLS.values()}
     kept = {name: value for name, value in inherited.items() if name not in not_theirs}
     return {**_defaults(), **kept, **_same_bits(settings), **_torch(settings, local_rank), **ours}

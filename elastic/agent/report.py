@@ -79,6 +79,7 @@ class RunReport:
             "steps": self._result.get("steps", self._steps),
             "digest": self._result.get("digest"),
             "state_digest": self._result.get("state_digest"),
+            "bits": self._result.get("bits"),
             "world_sizes": self._world_sizes,
             "recoveries": [to_json(each) for each in self._recoveries.values()],
             "goodput": goodput(total_s, lost_s),

@@ -50,6 +50,8 @@ class AgentSettings:
     """How long user code may take before it hangs (PROTOCOL S8); None: by what it took so far."""
     fresh: bool = False
     """Start anew although the job is done or has checkpoints."""
+    allow_mixed: bool = False
+    """Workers may compute other bits than each other; all agents of a job say the same."""
 
     chaos: Chaos | None = None
     """Faults that the agents make on their own workers."""

@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from elastic.control import Candidate
 from elastic.errors import ProtocolError
 
-__all__ = ["NOTHING", "Answer", "Drift", "Flags", "Plan", "combine", "decide"]
+__all__ = ["MACHINE", "MIXED", "NOTHING", "Answer", "Drift", "Flags", "Plan", "combine", "decide"]
+
+
+MACHINE = frozenset(
+    ("BLAS", "arithmetic", "numpy", "processor features", "python", "threads"),
+)
+"""What of an identity may differ where mixed machines are allowed (B6)."""
+MIXED = "mixed machines"
+"""What an identity calls whether they are."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import Any
 from elastic.collectives.plan import deal, deal_missing
 from elastic.control import Candidate
 from elastic.errors import ProtocolError
-from elastic.training.agreement import NOTHING, Answer, Drift, Flags, Plan, decide
+from elastic.training.agreement import MACHINE, MIXED, NOTHING, Answer, Drift, Flags, Plan, decide
 from elastic.training.commands import (
     Apply,
     Await,
@@ -249,10 +249,12 @@ def _on_met(s: Standing, event: Met, job: Job) -> Moves:
 
 def _difference(mine: dict[str, str], reference: Answer) -> str:
     theirs = reference.identity
-    name = next(k for k in sorted({*mine, *theirs}) if mine.get(k) != theirs.get(k))
+    names = (*sorted(mine.keys() & theirs.keys()), *sorted({*mine, *theirs}))
+    name = next(name for name in names if mine.get(name) != theirs.get(name))
+    cure = ", or start all agents with --allow-mixed" if name in (*MACHINE, MIXED) else ""
     return (
         f"this worker has {name} {mine.get(name)!r}, the group (member {reference.id}) has "
-        f"{theirs.get(name)!r}: other bits would result; make them equal"
+        f"{theirs.get(name)!r}: other bits would result; make them equal{cure}"
     )
 
 

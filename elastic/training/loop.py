@@ -10,8 +10,9 @@ import json
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from elastic import audit, control
@@ -30,6 +31,7 @@ from elastic.telemetry.stragglers import stragglers
 from elastic.training import core, randomness, transfer
 from elastic.training.drift import explain
 from elastic.training.groups import AnyGroup, GroupWorld, open_group
+from elastic.training.identity import Identity, differences
 from elastic.training.lending import (
     Borrower,
     CopyHere,
@@ -61,7 +63,7 @@ class Loop:
         steps: Steps,
         link: Link,
         group: AnyGroup,
-        identity: dict[str, str],
+        identity: Identity,
     ):
         self.options, self.steps, self.link, self.group = options, steps, link, group
         self.state = options.state
@@ -80,8 +82,9 @@ class Loop:
         self.lender = Lender(self.state, steps, group)
         self.borrower = Borrower(self.state, steps, group, link.inbox)
         self.world = GroupWorld()
-        self.checkpoints, self._offer = self._open_checkpoints(identity)
-        self.standing = core.Standing(identity)
+        self.checkpoints, self._offer = self._open_checkpoints(identity.strict)
+        self.standing = core.Standing(identity.strict)
+        self._machine, self._bits_promised = identity.free, True
         self._group_told: control.Group | None = None
         self._snapshot: tuple[int, Any] = (0, None)
         """The step whose hooks were begun last, and State before them."""
@@ -228,7 +231,7 @@ class Loop:
             _say(f"the job is done: {steps} steps, digest {digest}; --fresh starts it anew")
             self._exit(0)
         result = self._ended or self._final()
-        if digest != result.digest:
+        if digest != result.digest and result.bits_promised:
             raise ProtocolError(
                 f"the job ended with digest {digest}, this worker has {result.digest}"
             )
@@ -247,10 +250,20 @@ class Loop:
         self._tell_timing(monotonic())  # the ranks it speaks of change now
         self.world = GroupWorld(told.generation, told.members, rank, told.cause, self.group)
         self.group.enter(told.generation, told.members, rank)
-        blob = json.dumps(to_json(command.answer)).encode()
-        blobs = self.group.gather(blob)
+        mine = [to_json(command.answer), self._machine, self._bits_promised]
+        blobs = self.group.gather(json.dumps(mine).encode())
         self._tell("rendezvous", cause=told.cause, members=list(self.world.ids))
-        return core.Met(tuple(from_json(core.Answer, json.loads(blob)) for blob in blobs))
+        answers, machines, promised = zip(*map(json.loads, blobs), strict=True)
+        self._compare_machines(machines, all(promised))
+        return core.Met(tuple(from_json(core.Answer, answer) for answer in answers))
+
+    def _compare_machines(self, machines: Sequence[dict[str, str]], promised: bool) -> None:
+        """Where machines are mixed, equal bits are not promised, for good (B6)."""
+        found = differences(machines)
+        if found and self._bits_promised and self.world.rank == 0:
+            _say(f"warning: {found}: bits not promised (--allow-mixed)")
+        self._bits_promised = promised and not found
+        self.steps.compares_parameters = self._bits_promised
 
     def _do_move(self, command: core.Move) -> core.Moved:
         with self._hooks_undone(command.plan):
@@ -311,6 +324,7 @@ class Loop:
         assert self._offer is not None
         tree = self.checkpoints.load(self._offer)
         self.state.restore(tree["state"])
+        self._bits_promised = tree["bits_promised"]
         return tree["lineage"]
 
     def _do_sync(self, _: core.Sync) -> core.Synced:
@@ -487,7 +501,11 @@ class Loop:
         if self.checkpoints is not None and self._writes_for_its_host():
             generation = self.world.generation
             lineage, fingerprint = self.standing.lineage, self.standing.identity["model"]
-            tree = {"state": self.state.capture(copy=False), "lineage": lineage}
+            tree = {
+                "state": self.state.capture(copy=False),
+                "lineage": lineage,
+                "bits_promised": self._bits_promised,
+            }
             try:
                 self.checkpoints.write(command.step, generation, tree, fingerprint, lineage)
                 self._tell("checkpoint", saved=self.state.step)
@@ -512,6 +530,9 @@ class Loop:
         result = self._final()
         mine = [result.digest, result.state_digest]
         every = [json.loads(blob) for blob in self.group.gather(json.dumps(mine).encode())]
+        if not result.bits_promised:  # the job's are those of rank 0
+            result = replace(result, digest=every[0][0], state_digest=every[0][1])
+            mine, every = every[0], []
         for rank, digests in enumerate(every):
             if digests != mine:
                 raise ProtocolError(
@@ -521,6 +542,7 @@ class Loop:
         self._tell_timing(monotonic())
         fields = {"steps": result.steps, "digest": result.digest}
         fields |= {"state_digest": result.state_digest, "metrics": result.metrics}
+        fields["bits"] = "promised" if result.bits_promised else "not promised"
         self.link.send(control.Finished(self.world.generation, fields))
         self._ended = result
         return core.Ended()
@@ -532,6 +554,7 @@ class Loop:
             dict(self.state.metrics),
             self.state.digest(),
             self.state.state_digest(),
+            self._bits_promised,
         )
 
     # -- going ---------------------------------------------------------------------------------

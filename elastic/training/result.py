@@ -19,6 +19,8 @@ class Result:
         metrics: of the last step: the loss, and what `train_step` gave.
         digest: of the parameters, 'sha256:…'. Equal digests are equal bits.
         state_digest: of everything in State.
+        bits_promised: whether equal digests are to be expected of another run; not where mixed
+            machines were allowed and have met. Digests are then those of rank 0.
     """
 
     steps: int
@@ -26,3 +28,4 @@ class Result:
     metrics: dict[str, float] = field(default_factory=dict)
     digest: str = ""
     state_digest: str = ""
+    bits_promised: bool = True

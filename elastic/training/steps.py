@@ -95,6 +95,8 @@ class Steps:
     ):
         self.state, self.loader = state, loader
         self._drift_every = drift_every
+        self.compares_parameters = True
+        """Whether they are expected to be equal: not where machines are mixed."""
         self._parameters = state.named_parameters()
         self._pairs = tuple(pairs)
         self.phases = Phases(len(self._pairs))
@@ -203,8 +205,8 @@ class Steps:
 
     def _checksums(self, step: int, members: int) -> str:
         """Return this member's, if it is time to compare them and there is anybody to."""
-        is_due = self._drift_every and (step - 1) % self._drift_every == 0 and members > 1
-        return checksums(self._parameters) if is_due else ""
+        every = self._drift_every if self.compares_parameters and members > 1 else 0
+        return checksums(self._parameters) if every and (step - 1) % every == 0 else ""
 
     def _read(self, blobs: list[bytes]) -> tuple[list[Header], carry.Carries]:
         headers: list[Header] = []

@@ -63,7 +63,8 @@ def test_the_shortest_line():
 
 def test_every_flag_reaches_its_setting(folder):
     line = """--rdzv-endpoint etcd-0:2379,etcd-1 --rdzv-id job7 --rdzv-timeout 5 --lease-ttl 2.5
-    --token-file token --bind localhost --fresh --nproc-per-node 4 --min-workers 2 --max-workers 8
+    --token-file token --bind localhost --fresh --allow-mixed
+    --nproc-per-node 4 --min-workers 2 --max-workers 8
     --max-restarts 0 --threads-per-worker 2 --grace 0 --log-dir logs/all --events events
     --audit audit --report report -m train --lr 1 -- --nproc-per-node 9"""
     assert parse(line.split()) == AgentSettings(
@@ -83,6 +84,7 @@ def test_every_flag_reaches_its_setting(folder):
         threads=2,
         grace_s=0,
         fresh=True,
+        allow_mixed=True,
         log_dir=Path("logs/all"),
         events=Path("events"),
         audit=Path("audit"),

@@ -50,6 +50,12 @@ def test_torch_variables_are_those_of_this_host():
     assert (env["MASTER_ADDR"], env["MASTER_PORT"]) == ("127.0.0.1", "29500")
 
 
+def test_mixed_machines_are_allowed_by_flag_or_environment():
+    """PROTOCOL B6."""
+    assert environment(allow_mixed=True)["ELASTIC_ALLOW_MIXED"] == "1"
+    assert "ELASTIC_ALLOW_MIXED" not in environment()
+
+
 def test_fresh_is_only_what_this_agent_was_asked():
     assert environment(fresh=True)["ELASTIC_FRESH"] == "1"
     assert "ELASTIC_FRESH" not in environment({"ELASTIC_FRESH": "1"})

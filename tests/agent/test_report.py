@@ -30,7 +30,9 @@ def report():
         report.observe(Committed(step, t=100.0 + step))
     report.grouped(3)
     report.observe(told())
-    report.observe(Finished(2, {"steps": 10, "digest": "ab", "state_digest": "cd", "metrics": {}}))
+    report.observe(
+        Finished(2, {"steps": 10, "digest": "ab", "state_digest": "cd", "bits": "promised"})
+    )
     report.injected({"seed": 7, "step": 4, "fault": "kill", "rank": 2, "pid": 99})
     report.audited("ok")
     return report
@@ -41,6 +43,7 @@ def test_the_whole_story(report):
         "steps": 10,
         "digest": "ab",
         "state_digest": "cd",
+        "bits": "promised",
         "world_sizes": [4, 3],
         "recoveries": [{**dataclasses.asdict(RECOVERY), "lost": ["m2"]}],
         "goodput": pytest.approx(1 - 0.1 / 9),

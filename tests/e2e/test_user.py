@@ -9,6 +9,7 @@ import pytest
 from tests.e2e.conftest import Undisturbed
 from tests.e2e.job import Jobs
 from tests.e2e.test_same_bits import ended_well
+from tests.etcd import EtcdServer
 
 pytestmark = pytest.mark.e2e
 
@@ -42,3 +43,23 @@ def test_a_flipped_bit_stops_the_job(jobs: Jobs, tmp_path: Path) -> None:
     assert agent.wait() == 1, agent.output
     assert "before step 9 phase 0, got another 'critic.1.weight': rank" in agent.output
     assert "neither side is a majority" in agent.output
+
+
+def test_mixed_machines_are_refused_or_told(etcd: EtcdServer, jobs: Jobs, tmp_path: Path) -> None:
+    """B6: another processor gives other bits; who allows that is told so by the report."""
+    args, hold = ("--epochs=4", f"--hold=6:{tmp_path}/go"), "--allow-mixed"
+    first = jobs.start("--nproc-per-node=1", hold, args=args, store=etcd.endpoint)
+    first.wait_for_step(5)
+    other = {"OPENBLAS_CORETYPE": "Prescott", "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3"}
+    refused = jobs.start("--nproc-per-node=1", args=args, store=etcd.endpoint, env=other)
+    second = jobs.start("--nproc-per-node=1", hold, args=args, store=etcd.endpoint, env=other)
+    for agent in (refused, second):
+        agent.wait_for(lambda e: e["event"] == "ready", "a newcomer")
+    (tmp_path / "go").touch()
+    assert refused.wait() == 1
+    assert "this worker has mixed machines 'refused'" in refused.output
+    for agent in (first, second):
+        assert agent.wait() == 0, agent.output
+        assert agent.report["bits"] == "not promised"
+        assert agent.report["digest"] == first.report["digest"]
+    assert "bits not promised (--allow-mixed)" in first.output

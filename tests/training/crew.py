@@ -26,6 +26,7 @@ from elastic.errors import Aborted
 from elastic.tensor import nn, optim
 from elastic.training import groups, randomness
 from elastic.training.evaluation import evaluate
+from elastic.training.identity import Identity
 from elastic.training.link import Inbox
 from elastic.training.loop import Loop
 from elastic.training.options import Options, make_options
@@ -171,7 +172,7 @@ class FakeLink:
 class Worker:
     """One process: its loop, and what its agent knows of it."""
 
-    def __init__(self, crew: Crew, number: int, options: Options, identity: dict[str, str]):
+    def __init__(self, crew: Crew, number: int, options: Options, identity: Identity):
         self.crew, self.address = crew, f"host{number}:1"
         self.id, self.outside = "", True
         self.said: list[Any] = []
@@ -211,6 +212,7 @@ class Crew:
 
     def __init__(self, seed: int = 0, min_workers: int = 1):
         self.rng, self.min_workers = Random(seed), min_workers
+        self.mixed = False
         self.network: dict[Any, list[Any]] = {}
         self.workers: list[Worker] = []
         self.generation = 0
@@ -224,7 +226,8 @@ class Crew:
         """A new process."""
         options.loader.begin()
         known = {"model": options.state.fingerprint(), **identity}
-        self.workers.append(Worker(self, len(self.workers), options, known))
+        told = Identity.of(known, mixed=self.mixed)
+        self.workers.append(Worker(self, len(self.workers), options, told))
         return self.workers[-1]
 
     def start(self, *asked: Options) -> list[Worker]:

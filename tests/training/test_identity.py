@@ -11,16 +11,19 @@ import threadpoolctl
 
 from elastic import __version__
 from elastic.control import ENV_THREADS
-from elastic.training.identity import identity, pin_threads
+from elastic.training.agreement import MACHINE
+from elastic.training.identity import Identity, differences, identity, pin_threads
 
-TELL = (
-    "import json; from elastic.training.identity import identity as i; print(json.dumps(i('', '')))"
-)
+TELL = """
+import json
+from elastic.training.identity import identity
+print(json.dumps(identity("", "").strict))
+"""
 
 
 def test_it_names_all_that_decides_bits():
     """B6."""
-    said = identity("sha256:model", "5 steps of 8 samples")
+    said = identity("sha256:model", "5 steps of 8 samples").strict
     assert said["model"] == "sha256:model"
     assert said["schedule"] == "5 steps of 8 samples"
     assert said["elastic"] == __version__
@@ -35,9 +38,11 @@ def test_it_names_all_that_decides_bits():
         "BLAS",
         "processor features",
         "hash seed",
+        "arithmetic",
+        "mixed machines",
     }
     assert all(type(value) is str and value for value in said.values())
-    assert identity("sha256:model", "5 steps of 8 samples") == said
+    assert identity("sha256:model", "5 steps of 8 samples").strict == said
 
 
 def test_threads_are_pinned_though_numpy_was_imported_before(monkeypatch):
@@ -80,4 +85,28 @@ def test_other_scripts_threads_and_hash_seeds_differ(tmp_path):
 
 def test_no_script_is_interactive(monkeypatch):
     monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
-    assert identity("", "")["script"] == "interactive"
+    assert identity("", "").strict["script"] == "interactive"
+
+
+# -- mixed machines ------------------------------------------------------------------------------
+
+
+def test_what_speaks_of_the_machine_is_free_where_mixed_ones_are_allowed(monkeypatch):
+    """B6: script, model and schedule never are; nor may one member allow what another does not."""
+    strict = identity("m", "s")
+    assert (strict.free, strict.strict["mixed machines"]) == ({}, "refused")
+    for off in ("", "0"):
+        monkeypatch.setenv("ELASTIC_ALLOW_MIXED", off)
+        assert identity("m", "s") == strict
+    monkeypatch.setenv("ELASTIC_ALLOW_MIXED", "1")
+    mixed = identity("m", "s")
+    assert mixed.free.keys() == MACHINE
+    assert mixed.strict["mixed machines"] == "allowed"
+    assert {"script", "model", "schedule", "elastic", "hash seed"} < mixed.strict.keys()
+
+
+def test_differences_are_told_with_both_sides():
+    """B6."""
+    told = [Identity.of({"numpy": v, "python": "3"}, mixed=True).free for v in ("1", "1", "2")]
+    assert differences(told) == "rank 0 has numpy '1', rank 2 has '2'"
+    assert differences(told[:2]) == differences([{}, {}]) == ""

@@ -541,3 +541,60 @@ def test_one_member_a_host_writes(crew, tmp_path):
     wrote = [bool(worker.events("checkpoint")) for worker in workers]
     assert wrote[2]
     assert sorted(wrote[:2]) == [False, True]
+
+
+# -- mixed machines ------------------------------------------------------------------------------
+
+
+def test_another_arithmetic_is_refused_with_the_cure(crew):
+    """B6."""
+    first = crew.add(job(), arithmetic="a")
+    crew._expected = 2
+    second = crew.add(job(), arithmetic="b")
+    crew.go_on()
+    refused = [w for w in (first, second) if isinstance(w.actor.error, RefusedError)]
+    assert len(refused) == 1
+    text = str(refused[0].actor.error)
+    assert "this worker has arithmetic " in text
+    assert text.endswith("make them equal, or start all agents with --allow-mixed")
+
+
+def test_mixed_machines_train_and_promise_no_bits(crew, alone, capfd):
+    """B6: the result says so, and so does whoever comes later."""
+    crew.mixed, crew._expected = True, 2
+    for name in "ab":
+        crew.add(job(), arithmetic=name)
+    doomed = first_in(crew, Phase.REDUCING, 2)
+    crew.kill(doomed)
+    late = crew.add(job(), arithmetic=_arithmetic_of(all_but(doomed)[0]))
+    crew.go_on()
+    assert late.result.world.size == 2
+    for worker in all_but(doomed):
+        assert not worker.result.bits_promised
+        assert worker.result.digest == alone[1], "of machines that are alike after all"
+    assert capfd.readouterr().err.count("bits not promised (--allow-mixed)") == 1
+
+
+def _arithmetic_of(worker):
+    return worker.loop._machine["arithmetic"]
+
+
+def test_the_job_of_mixed_machines_ends_with_the_bits_of_its_first(crew):
+    """B6: replicas may differ, and no drift is told."""
+    crew.mixed, crew._expected = True, 2
+    workers = [crew.add(job(), arithmetic=name) for name in "ab"]
+    other = first_in(crew, Phase.REDUCING, 2)
+    with torch.no_grad():
+        other.state.model[0].weight.mul_(1.5)
+    crew.go_on()
+    first = next(w for w in workers if w.loop.standing.rank == 0)
+    assert {w.result.digest for w in workers} == {first.state.digest()}
+
+
+def test_alike_machines_promise_bits_though_mixed_ones_are_allowed(crew, alone):
+    """B6."""
+    crew.mixed, crew._expected = True, 2
+    workers = [crew.add(job(), arithmetic="a") for _ in range(2)]
+    crew.go_on()
+    all_ended_as(alone, workers)
+    assert all(worker.result.bits_promised for worker in workers)
