@@ -13,6 +13,10 @@ steps with it: the first is 1. Three kinds of line:
     {"resume": 4, "lineage": "c0…"}
         The job begins again after step 4: earlier lines of later steps are void.
 
+Of a stream of unknown length each line has "position", that of the step's first sample in the
+epoch, and "last", whether the epoch ends with it; the samples of the leaves, in order, are the
+positions from there on, without a gap.
+
 A step of several phases (PROTOCOL U2) has a line for each, with "phase": [phase, phases a step] in
 it. All show the same samples, which count once. Opened or resumed after step 4 and the first phase
 of the next one, a file says [1, 2].
@@ -33,6 +37,7 @@ from typing import Any
 from elastic.audit_lines import (
     MODULUS,
     Announcement,
+    InStream,
     Leaf,
     Torn,
     Wrong,
@@ -46,6 +51,7 @@ from elastic.audit_lines import (
 
 __all__ = [
     "Announcement",
+    "InStream",
     "Leaf",
     "Report",
     "Verifier",
@@ -75,6 +81,8 @@ class _Mark:
     steps: int = 0
     epochs: int = 0
     samples: int = 0
+    over: bool = False
+    """Whether the epoch of a stream has ended."""
     batch: str = ""
     """Digest of what the last step has shown, if it has further phases."""
 
@@ -184,7 +192,7 @@ class Verifier:
 
     def _open(self, step: int, lineage: str, counted: _Mark) -> None:
         self._marks.clear()
-        begin = replace(counted, step=step, lineage=lineage, epoch=-1, announced=None)
+        begin = replace(counted, step=step, lineage=lineage, epoch=-1, announced=None, over=False)
         self._remember(replace(begin, count=0, seen=0))
 
     def _resume(self, step: int, lineage: str) -> None:
@@ -221,8 +229,9 @@ class Verifier:
         if said["phases"].phase(said["step"]) > 0:
             self._remember(_repeat(before, said))
             return
-        mark = _enter_epoch(before, said)
-        if before.epoch == -1 and mark.announced is None:
+        enter = _enter_stream if "position" in said else _enter_epoch
+        mark = enter(before, said)
+        if before.epoch == -1 and mark.announced is None and said.get("position") != 0:
             self._notes.append(f"epoch {mark.epoch} began before the file: it cannot be whole")
         self._remember(_advance(mark, said))
 
@@ -235,7 +244,7 @@ class Verifier:
 
     def _predecessor(self, said: dict[str, Any]) -> _Mark:
         if self._last is None:
-            if said["epoch"] != 0 or "epoch_count" not in said:
+            if said["epoch"] != 0 or not ("epoch_count" in said or said.get("position") == 0):
                 raise Wrong("the file begins inside a run, without an opening line")
             self._remember(replace(_BEFORE, step=said["step"] - 1))
             return self._marks[said["step"] - 1]
@@ -270,6 +279,24 @@ def _enter_epoch(before: _Mark, said: dict[str, Any]) -> _Mark:
     return replace(before, epoch=epoch, announced=announced, count=0, seen=0)
 
 
+def _enter_stream(before: _Mark, said: dict[str, Any]) -> _Mark:
+    """Return the mark to go on from: the positions of a stream follow each other without a gap."""
+    epoch, position = said["epoch"], said["position"]
+    goes_on = epoch == before.epoch and not before.over
+    begins = epoch == before.epoch + 1 and (before.over or before.epoch == -1)
+    expected = before.count if goes_on else 0
+    if before.epoch == -1:
+        expected = position  # the file opens inside this epoch
+    elif not (goes_on or begins):
+        raise Wrong(f"{_name(said)} of epoch {epoch} follows epoch {before.epoch} of a stream")
+    if position != expected:
+        raise Wrong(f"{_name(said)} begins at sample {position} of the stream, not at {expected}")
+    indices = [index for leaf in said["leaves"] for index in leaf.indices]
+    if indices != list(range(position, position + len(indices))):
+        raise Wrong(f"{_name(said)} does not train on the stream's samples from {position} on")
+    return replace(before, epoch=epoch, announced=None, count=position, seen=0)
+
+
 def _check_new_epoch(before: _Mark, epoch: int, step: str, announced: Announcement | None) -> None:
     if before.announced is not None and not before.epoch_is_over:
         raise Wrong(
@@ -293,6 +320,8 @@ def _advance(before: _Mark, said: dict[str, Any]) -> _Mark:
         seen=(before.seen + sum_of(indices)) % MODULUS,
         steps=before.steps + 1,
         samples=before.samples + len(indices),
+        over=said.get("last", False),
+        epochs=before.epochs + said.get("last", False),
         batch=_batch(said),
     )
     if mark.announced is not None and mark.count >= mark.announced.samples:

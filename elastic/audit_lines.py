@@ -12,6 +12,7 @@ from elastic.phases import Phases
 __all__ = [
     "MODULUS",
     "Announcement",
+    "InStream",
     "Leaf",
     "Torn",
     "Wrong",
@@ -42,6 +43,13 @@ class Announcement(NamedTuple):
     multiset: str
 
 
+class InStream(NamedTuple):
+    """Where in a stream of unknown length a step stands, and whether the epoch ends with it."""
+
+    position: int
+    last: bool
+
+
 def chain(lineage: str, step: int, leaves: Iterable[Leaf]) -> str:
     """Return the running hash after `step`, hex; ranks are not in it, so any worker may compute."""
     story = [lineage, step, [[leaf.leaf, list(leaf.indices)] for leaf in leaves]]
@@ -65,17 +73,20 @@ def line(
     generation: int,
     lineage: str,
     leaves: Sequence[Leaf],
-    announcement: Announcement | None = None,
+    told: Announcement | InStream | None = None,
     phases: Phases = ONE,
 ) -> dict[str, Any]:
-    """Return the line of a committed step; `announcement` belongs to an epoch's first one.
+    """Return the line of a committed step; `told` is the Announcement in an epoch's first one.
 
+    In each line of a stream it is the place in it.
     `step` is the cores' number: a line says the step and the phase (see `Phases`).
     """
     said: dict[str, Any] = {"step": phases.step(step), **_phase(phases, phases.phase(step))}
     said |= {"epoch": epoch, "generation": generation, "lineage": lineage}
-    if announcement is not None:
-        said |= {"epoch_count": announcement.samples, "epoch_multiset": announcement.multiset}
+    if isinstance(told, Announcement):
+        said |= {"epoch_count": told.samples, "epoch_multiset": told.multiset}
+    elif told is not None:
+        said |= told._asdict()
     return said | {"leaves": [[leaf, rank, list(indices)] for leaf, rank, indices in leaves]}
 
 
@@ -99,12 +110,14 @@ class Torn(Wrong):
 
 # -- the form of a line --------------------------------------------------------------------------
 
+_STEP = {"step": int, "epoch": int, "generation": int, "lineage": str, "leaves": list}
 _FORMS: tuple[dict[str, type], ...] = (
     {"open": int, "lineage": str},
     {"resume": int, "lineage": str},
-    {"step": int, "epoch": int, "generation": int, "lineage": str, "leaves": list},
+    _STEP,
+    {**_STEP, "epoch_count": int, "epoch_multiset": str},
+    {**_STEP, "position": int, "last": bool},
 )
-_FIRST_OF_EPOCH: dict[str, type] = {**_FORMS[2], "epoch_count": int, "epoch_multiset": str}
 
 
 def parsed(text: str) -> dict[str, Any]:
@@ -118,7 +131,7 @@ def parsed(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise Torn("not a line of an audit file: no JSON") from None
     phase = said.pop("phase", [0, 1]) if isinstance(said, dict) else None
-    if phase is None or not any(_has(said, f) for f in (*_FORMS, _FIRST_OF_EPOCH)):
+    if phase is None or not any(_has(said, form) for form in _FORMS):
         raise Wrong("not a line of an audit file: it has neither a step's fields nor open, resume")
     if "leaves" in said:
         said["leaves"] = [_leaf(item) for item in said["leaves"]]

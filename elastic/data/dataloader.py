@@ -22,6 +22,7 @@ from elastic.data.dealing import Cursor, Dealing
 from elastic.data.fetching import Fetching
 from elastic.data.iterating import ParallelPass, Pass, SerialPass
 from elastic.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
+from elastic.data.streaming import Streaming
 from elastic.data.workers import get_worker_info
 from elastic.errors import DataError
 
@@ -115,6 +116,9 @@ class DataLoader(Dealing, Generic[T]):
         self._passes = 0
         self._drawn = None
         self._ahead = None
+        self.stream = None
+        if isinstance(dataset, IterableDataset):
+            self.stream = Streaming(dataset, self.batch_size or 1, self.drop_last)
         self._iterator: ParallelPass | None = None
         self.promised_samples: int | None = None
         """What `len` has said of a stream."""

@@ -20,6 +20,7 @@ from elastic.data.distributed import DistributedSampler
 from elastic.data.drawing import draw_under
 from elastic.data.fetching import fetch_leaf
 from elastic.data.sampler import BatchSampler
+from elastic.data.streaming import Streaming, digest_of
 from elastic.errors import DataError
 
 __all__ = ["Cursor", "Dealing"]
@@ -53,6 +54,8 @@ class Dealing:
     _shuffles: bool
     _ahead: Ahead | None
     _drawn: tuple[int | None, int, np.ndarray] | None
+    stream: Streaming | None
+    """How training reads an IterableDataset; None: samples are asked for by index."""
 
     def worker_context(self) -> Any:
         """Return how worker processes are started."""
@@ -102,6 +105,9 @@ class Dealing:
 
     def check_elastic(self) -> None:
         """Raise DataError if this loader cannot be trained on exactly once, with the cure."""
+        if self.stream is not None:
+            self._check_stream()
+            return
         self._check_indexed("training")
         sampling.micro_batch_size(self.batch_size, self.micro_batches)
         if not hasattr(self.sampler, "__len__"):
@@ -114,6 +120,21 @@ class Dealing:
                 f"training expects at least one step an epoch, got {self._samples} samples in "
                 f"batches of {self.batch_size}, drop_last={self.drop_last}"
             )
+
+    def _check_stream(self) -> None:
+        name = type(self.dataset).__name__
+        if self.batch_size is None:
+            raise DataError(
+                f"training makes the batches itself, got the stream {name} with batch_size=None; "
+                "give batch_size, and let the stream yield samples"
+            )
+        if self.num_workers:
+            raise DataError(
+                f"training reads the stream {name} in its own process, got num_workers="
+                f"{self.num_workers}: which process reads which sample would change the order; "
+                "leave it out, or use a Dataset with __getitem__ and __len__"
+            )
+        sampling.micro_batch_size(self.batch_size, self.micro_batches)
 
     def begin(self) -> None:
         """Fix the seed: without one, a 63-bit seed is drawn from the generator now."""
@@ -161,6 +182,12 @@ class Dealing:
         """Return what workers compare to know that they drew one order (PROTOCOL D1)."""
         return sampling.order_digest(self.draw(epoch))
 
+    def read_digest(self) -> str:
+        """Return what workers compare to know that they have read one stream (PROTOCOL D1)."""
+        assert self.stream is not None
+        batch = self.stream.batch()
+        return f"{batch.position} {digest_of(batch.samples)}"
+
     def epoch_indices(self, epoch: int) -> list[int]:
         """Return what the epoch trains on, in order: with `drop_last`, without the tail."""
         return self.draw(epoch)[: self.steps_per_epoch * self.batch_size].tolist()
@@ -168,6 +195,12 @@ class Dealing:
     # -- a leaf ----------------------------------------------------------------------------------
 
     def _slices(self, step_in_epoch: int) -> list[tuple[int, int]]:
+        """Of a step's samples in the epoch; of a stream's next step, whatever it is."""
+        if self.stream is not None:
+            batch = self.stream.batch()
+            begin, n = batch.position, len(batch.samples)
+            each = sampling.micro_batch_size(self.batch_size, self.micro_batches)
+            return [(begin + i, begin + min(i + each, n)) for i in range(0, n, each)]
         return sampling.leaf_slices(
             self._samples, self.batch_size, self.micro_batches, step_in_epoch, self.drop_last
         )
@@ -200,6 +233,8 @@ class Dealing:
 
         `seed_sample(epoch, position)` is called before each sample is fetched.
         """
+        if self.stream is not None:
+            return self._leaf_of_stream(*self._slices(step_in_epoch)[leaf])
         if self.num_workers:
             self._ahead = self._ahead or Ahead(self, seed_sample)
             return self._ahead.fetch(self, Place(epoch, step_in_epoch, leaf))
@@ -207,11 +242,20 @@ class Dealing:
         indices = self.leaves(epoch, step_in_epoch)[leaf]
         return self.fetch(indices, lambda offset: seed_sample(epoch, first + offset))
 
+    def _leaf_of_stream(self, start: int, stop: int) -> tuple[Any, tuple[int, ...]]:
+        assert self.stream is not None
+        batch = self.stream.batch()
+        samples = batch.samples[start - batch.position : stop - batch.position]
+        return self.collate_fn(samples), tuple(range(start, stop))
+
     # -- the cursor ------------------------------------------------------------------------------
 
     def advance(self) -> None:
         """Move to the next step: called when one is committed, and by nobody else."""
         epoch, step = self.cursor.epoch, self.cursor.step + 1
+        if self.stream is not None:
+            self.cursor = Cursor(epoch + 1) if self.stream.advance() else Cursor(epoch, step)
+            return
         self.cursor = Cursor(epoch + 1) if step >= self.steps_per_epoch else Cursor(epoch, step)
 
     def state_dict(self) -> dict[str, Any]:
@@ -220,12 +264,19 @@ class Dealing:
             "seed": self.seed,
             "epoch": self.cursor.epoch,
             "step": self.cursor.step,
+            **self._place_in_stream(),
             **self._geometry(),
         }
 
+    def _place_in_stream(self) -> dict[str, Any]:
+        if self.stream is None:
+            return {}
+        return {"position": self.stream.position, "stream": self.stream.saved}
+
     def _geometry(self) -> dict[str, int]:
+        samples = {} if self.stream is not None else {"samples": self._samples}
         return {
-            "samples": self._samples,
+            **samples,
             "batch_size": self.batch_size,
             "micro_batches": self.micro_batches,
             "drop_last": int(self.drop_last),
@@ -238,7 +289,7 @@ class Dealing:
             DataError: the state is of a loader that deals its samples otherwise.
         """
         expected = self._geometry()
-        if state.keys() != {"seed", "epoch", "step", *expected}:
+        if state.keys() != {"seed", "epoch", "step", *self._place_in_stream(), *expected}:
             raise DataError(f"a DataLoader expects its state_dict, got the keys {sorted(state)}")
         for name, value in expected.items():
             if state[name] != value:
@@ -247,5 +298,14 @@ class Dealing:
                     f"{state[name]}; restore that, or start with --fresh"
                 )
         self._ahead = None  # its worker processes know the old seed
+        self._load_stream(state)
         self.seed = state["seed"]
         self.cursor = Cursor(state["epoch"], state["step"])
+
+    def _load_stream(self, state: dict[str, Any]) -> None:
+        """Have the stream opened there; where it stands already, what is read stays read."""
+        if self.stream is None:
+            return
+        here = self.seed, self.stream.epoch, self.stream.position
+        if here != (state["seed"], state["epoch"], state["position"]):
+            self.stream.go_to(state["epoch"], state["position"], state["stream"])

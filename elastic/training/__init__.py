@@ -116,10 +116,11 @@ def _model(options: Options) -> str:
 
 def _schedule(options: Options) -> str:
     loader = options.loader
-    return (
-        f"{options.total_steps} steps of {loader.batch_size} samples in "
-        f"{loader.micro_batches} micro-batches, {options.steps_per_epoch} steps an epoch"
-    )
+    batch = f"{loader.batch_size} samples in {loader.micro_batches} micro-batches"
+    if options.epochs is not None:
+        return f"{options.epochs} epochs of a stream, {batch}"
+    epoch = options.steps_per_epoch or "any number of"
+    return f"{options.total_steps} steps of {batch}, {epoch} steps an epoch"
 
 
 def _tls() -> Any:

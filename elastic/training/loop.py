@@ -128,8 +128,16 @@ class Loop:
         return self._result
 
     def _decide(self, event: Any) -> tuple[Any, ...]:
+        self._look_for_the_end()
         self.standing, commands = core.step(self.standing, event, self.job)
         return commands
+
+    def _look_for_the_end(self) -> None:
+        """Only the data tells how many steps the epochs of a stream have."""
+        epochs = self.options.epochs
+        if epochs is not None and self.options.loader.cursor.epoch >= epochs:
+            total = self.state.step * self.phases.count
+            self.job = replace(self.job, total_steps=total)
 
     def _do(self, command: Any) -> Any:
         handler = getattr(self, f"_do_{type(command).__name__.lower()}")
@@ -488,7 +496,7 @@ class Loop:
             self._snapshot = command.step, self.state.capture(copy=True)
         if self.options.on_step is not None:
             self._call_hook("on_step", self.options.on_step, self.state, self.state.metrics)
-        ends_epoch = self.state.step % self.options.steps_per_epoch == 0
+        ends_epoch = self.options.loader.cursor.step == 0
         if self.options.on_epoch is not None and ends_epoch:
             self._call_hook("on_epoch", self.options.on_epoch, self.state, self.world)
 

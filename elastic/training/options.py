@@ -15,6 +15,8 @@ from elastic.training.steps import Pair
 
 __all__ = ["Options", "make_options"]
 
+_ENDLESS = 1 << 53
+
 
 @dataclass(frozen=True)
 class Options:
@@ -28,7 +30,11 @@ class Options:
     on_step: Callable[..., Any] | None
     on_epoch: Callable[..., Any] | None
     total_steps: int
-    steps_per_epoch: int
+    """Of a stream that is trained on by epochs: more than there are; see `epochs`."""
+    epochs: int | None
+    """Set if only the data can tell when so many epochs are over."""
+    steps_per_epoch: int | None
+    """None: of a stream."""
     checkpoint_dir: Path | None
     checkpoint_every: int
     checkpoint_keep: int
@@ -63,9 +69,13 @@ def make_options(
     _check_whole("drift_every", drift_every, least=0)
     loader = find_loader(state)
     loader.check_elastic()
-    per_epoch = loader.steps_per_epoch
+    per_epoch = None if loader.stream is not None else loader.steps_per_epoch
     _check_whole("checkpoint_every", checkpoint_every)
     _check_whole("checkpoint_keep", checkpoint_keep)
+    if per_epoch is None and checkpoint_dir is not None and checkpoint_every is None:
+        raise ConfigError(
+            "a stream has no known number of steps an epoch; say checkpoint_every= in steps"
+        )
     return Options(
         state,
         loader,
@@ -74,9 +84,10 @@ def make_options(
         hooks.get("on_step"),
         hooks.get("on_epoch"),
         _total_steps(epochs, steps, per_epoch),
+        epochs if per_epoch is None else None,
         per_epoch,
         None if checkpoint_dir is None else Path(checkpoint_dir),
-        per_epoch if checkpoint_every is None else checkpoint_every,
+        checkpoint_every or per_epoch or 0,
         checkpoint_keep,
         nonfinite,
         drift_every,
@@ -108,12 +119,14 @@ def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
         raise ConfigError(f"{name} expects one of {', '.join(map(repr, choices))}, got {value!r}")
 
 
-def _total_steps(epochs: int | None, steps: int | None, per_epoch: int) -> int:
+def _total_steps(epochs: int | None, steps: int | None, per_epoch: int | None) -> int:
     if (epochs is None) == (steps is None):
         raise ConfigError("train expects either epochs= or steps=, so that all know the end")
     _check_whole("epochs", epochs)
     _check_whole("steps", steps)
-    return steps if steps is not None else (epochs or 0) * per_epoch
+    if steps is not None:
+        return steps
+    return _ENDLESS if per_epoch is None else (epochs or 0) * per_epoch
 
 
 def find_loader(state: State) -> DataLoader:

@@ -19,7 +19,7 @@ def make_pairs(
     train_step: Any,
     update: Callable[[State], None] | None,
     scheduler_every: str | None,
-    steps_per_epoch: int,
+    steps_per_epoch: int | None,
 ) -> tuple[Pair, ...]:
     """Return the phases of a step. Raises ConfigError for what is none."""
     if isinstance(train_step, list | tuple):
@@ -62,7 +62,7 @@ def _described(pair: Any) -> str:
 
 
 def default_update(
-    state: State, scheduler_every: str | None, steps_per_epoch: int
+    state: State, scheduler_every: str | None, steps_per_epoch: int | None
 ) -> Callable[[State], None]:
     """Return the default `update`: every optimizer steps and zeroes its gradients (U3)."""
     optimizers = [part for _, part in state.parts() if isinstance(part, Optimizer)]
@@ -77,7 +77,12 @@ def default_update(
         raise ConfigError(
             f"scheduler_every expects one of 'step', 'epoch', got {scheduler_every!r}"
         )
-    period = steps_per_epoch if scheduler_every == "epoch" else 1
+    if scheduler_every == "epoch" and steps_per_epoch is None:
+        raise ConfigError(
+            "scheduler_every='epoch' expects epochs of known length, got a stream; step the "
+            "scheduler in on_epoch, with an update= that steps the optimizer"
+        )
+    period = (steps_per_epoch or 1) if scheduler_every == "epoch" else 1
 
     def update(state: State) -> None:
         for optimizer in optimizers:

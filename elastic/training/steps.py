@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from elastic import audit
-from elastic.audit import Announcement, Leaf
+from elastic.audit import Announcement, InStream, Leaf
 from elastic.clock import monotonic
 from elastic.collectives.partial import Forest, Partial
 from elastic.data import DataLoader
@@ -99,6 +99,9 @@ class Steps:
         """Whether they are expected to be equal: not where machines are mixed."""
         self._parameters = state.named_parameters()
         self._pairs = tuple(pairs)
+        if loader.stream is not None:
+            loader.stream.seed_sample = self._seed_sample
+            loader.stream.keeping = randomness.restored
         self.phases = Phases(len(self._pairs))
         self.bridge = Bridge(state)
         self.forget()
@@ -123,6 +126,8 @@ class Steps:
 
     def place(self, step: int) -> tuple[int, int]:
         """Return the epoch of a step (numbered from 1), and its position in the epoch."""
+        if self.loader.stream is not None:  # of unknown length: only the next step has a place
+            return self.loader.cursor.epoch, self.loader.cursor.step
         return divmod(self.phases.step(step) - 1, self.loader.steps_per_epoch)
 
     def leaf_count(self, step: int) -> int:
@@ -136,16 +141,14 @@ class Steps:
         began = monotonic()
         self._begin(step, lineage)
         epoch, position = self.place(step)
-        indices = self.loader.leaves(epoch, position)[leaf]
-        seed_sample = partial(randomness.seed_sample, self._seed)
-        batch, evidence = self.loader.fetch_leaf(epoch, position, leaf, seed_sample)
+        batch, evidence = self.loader.fetch_leaf(epoch, position, leaf, self._seed_sampler)
         randomness.seed_leaf(self._seed, step, leaf)
         self.bridge.begin()
         phase = self.phases.phase(step)
         try:
             with self.state.carrying(phase, leaf), self.state.guard():
                 returned = as_parts(self._pairs[phase].train_step(self.state, batch))
-                loss, weight, metrics = read_loss(returned, len(indices))
+                loss, weight, metrics = read_loss(returned, len(evidence))
                 loss.backward()
         except StopIteration:
             self.bridge.discard()
@@ -173,6 +176,14 @@ class Steps:
             self._leaves_s = 0.0
 
     @property
+    def _seed_sampler(self) -> Callable[[int, int], None]:
+        """What seeds the fetch of a sample; it can be pickled."""
+        return partial(randomness.seed_sample, self._seed)
+
+    def _seed_sample(self, epoch: int, position: int) -> None:
+        randomness.seed_sample(self._seed, epoch, position)
+
+    @property
     def _seed(self) -> int:
         assert self.loader.seed is not None
         return self.loader.seed
@@ -182,7 +193,7 @@ class Steps:
     def reduce(self, group: Any, step: int, lineage: str, flags: Flags) -> Flags:
         """Add the step up over all members; return what they all ask for. May raise Aborted."""
         self._begin(step, lineage)
-        order = self.loader.order_digest(self.place(step)[0])
+        order = self._order(step)
         records = tuple(self._records[leaf] for leaf in sorted(self._records))
         sums = self._checksums(step, group.size)
         header = Header(step, lineage, order, flags, records, self._leaves_s, sums)
@@ -202,6 +213,12 @@ class Steps:
         self._check_complete(step, leaves, combined)
         self.reduced = StepResult(step, tuple(leaves), total, carries)
         return combined
+
+    def _order(self, step: int) -> str:
+        """Return the digest of which samples come when, equal on all members (D1)."""
+        if self.loader.stream is not None:
+            return self.loader.read_digest()
+        return self.loader.order_digest(self.place(step)[0])
 
     def _checksums(self, step: int, members: int) -> str:
         """Return this member's, if it is time to compare them and there is anybody to."""
@@ -225,11 +242,21 @@ class Steps:
                     f"this one step {mine.step} of {mine.lineage}"
                 )
             if header.order != mine.order:
-                raise DataError(
-                    f"all members expect one order of the data, rank {rank} has drawn another in "
-                    f"step {mine.step}; make the sampler draw from the generators that training "
-                    "seeds, or a function of the epoch"
-                )
+                raise DataError(self._other_order(rank, mine.step))
+
+    def _other_order(self, rank: int, step: int) -> str:
+        name = self.phases.name(step)
+        if self.loader.stream is not None:
+            return (
+                f"all members expect one stream of data, rank {rank} has read other samples in "
+                f"{name}; make the stream a function of its own state, the generators that "
+                "training seeds, and set_epoch(epoch)"
+            )
+        return (
+            f"all members expect one order of the data, rank {rank} has drawn another in {name}; "
+            "make the sampler draw from the generators that training seeds, or a function of the "
+            "epoch"
+        )
 
     def _check_complete(self, step: int, leaves: list[LeafRecord], flags: Flags) -> None:
         found = [record.leaf for record in leaves]
@@ -262,9 +289,11 @@ class Steps:
         phase = self.phases.phase(result.step)
         leaves = [Leaf(r.leaf, r.rank, r.indices) for r in result.leaves]
         after = audit.chain(lineage, result.step, leaves)
-        announcement = self._announcement(epoch) if (position, phase) == (0, 0) else None
+        told = self._announcement(epoch) if (position, phase) == (0, 0) else None
+        if self.loader.stream is not None:
+            told = InStream(self.loader.stream.position, self.loader.stream.ends_epoch())
         self.last_line = audit.line(
-            result.step, epoch, generation, after, leaves, announcement, self.phases
+            result.step, epoch, generation, after, leaves, told, self.phases
         )
         return after
 
@@ -272,7 +301,9 @@ class Steps:
         weight = tree_sum([record.weight for record in result.leaves])
         self.bridge.put(result.total, weight or 0.0, [r.buffers for r in result.leaves])
 
-    def _announcement(self, epoch: int) -> Announcement:
+    def _announcement(self, epoch: int) -> Announcement | InStream | None:
+        if self.loader.stream is not None:
+            return None
         indices = self.loader.epoch_indices(epoch)
         return Announcement(len(indices), audit.multiset(indices))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from elastic.audit import verify
 from tests.e2e.conftest import Undisturbed
 from tests.e2e.job import Jobs
 from tests.e2e.test_same_bits import ended_well
@@ -63,3 +64,16 @@ def test_mixed_machines_are_refused_or_told(etcd: EtcdServer, jobs: Jobs, tmp_pa
         assert agent.report["bits"] == "not promised"
         assert agent.report["digest"] == first.report["digest"]
     assert "bits not promised (--allow-mixed)" in first.output
+
+
+@pytest.mark.parametrize("kind", ["replayed", "saving"])
+def test_killed_on_a_stream(
+    jobs: Jobs, undisturbed: Undisturbed, tmp_path: Path, kind: str
+) -> None:
+    """D1, D2: in a leaf and between steps; newcomers open the stream where State says."""
+    places = ["train_step:5:1", "on_step:8:0"]
+    die = [f"{place}:{tmp_path}/died{i}" for i, place in enumerate(places)]
+    agent = jobs.start("--nproc-per-node=3", script="train_stream.py", args=(kind, *die))
+    ended_well(agent, undisturbed(kind, script="train_stream.py"))
+    report = verify(agent.folder / "audit")
+    assert (report.epochs, report.samples) == (3, 900)
