@@ -124,7 +124,7 @@ elastic.train(
     state,
     [(step_critic, update("critics")), (step_maker, update("makers"))],
     sync=sync,
-    epochs=6,
+    epochs=4,
     drift_every=1,
     on_drift=os.environ.get("ON_DRIFT", "error"),
 )
