@@ -34,7 +34,7 @@ from elastic.training.returned import as_parts, read_loss
 from elastic.training.state import State
 from elastic.wire import from_json, to_json
 
-__all__ = ["LeafRecord", "Pair", "StepResult", "Steps", "step_of"]
+__all__ = ["LeafRecord", "Pair", "StepResult", "Steps"]
 
 
 @dataclass(frozen=True)
@@ -333,11 +333,6 @@ class Steps:
         ]
         total = Partial(self.bridge.map, vectors, present)
         return StepResult(head["step"], leaves, total, carries)
-
-
-def step_of(packed: Sequence[Any]) -> int:
-    """Return which step's result `pack_last` has packed."""
-    return _split(bytes(packed[0]))[0]["step"]
 
 
 def _of_rank(record: LeafRecord, rank: int) -> LeafRecord:

@@ -15,7 +15,7 @@ from elastic.training.agreement import NOTHING
 from elastic.training.core import Phase
 from elastic.training.solo import SoloGroup
 from elastic.training.state import State
-from elastic.training.steps import Steps, step_of
+from elastic.training.steps import Steps
 from tests.training.crew import STEPS_PER_EPOCH, Crew, job, make_state
 from tests.training.test_loop import all_but, all_ended_as, digests, first_in
 
@@ -167,7 +167,6 @@ def test_a_result_travels_with_its_carries():
     ahead.reduce(SoloGroup(), 1, "L", NOTHING)
     lineage = ahead.apply(ahead.reduced, 1, "L")
     blobs = [memoryview(bytearray(as_bytes(blob))) for blob in ahead.pack_last()]
-    assert step_of(blobs) == 1
     assert behind.apply(behind.unpack(blobs), 2, "L") == lineage
     assert behind.state.state_digest() == ahead.state.state_digest()
     assert sorted(behind.state._carries[0]) == [0, 1, 2, 3]
