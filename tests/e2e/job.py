@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 HERE = Path(__file__).parent
+TOKEN = "a secret of this test"
 PATIENCE_S = 90.0
 
 
@@ -185,7 +186,7 @@ class Jobs:
         command += [str(HERE / script), *args]
         environment = os.environ | {
             "TMPDIR": str(self._temporary),
-            "ELASTIC_TOKEN": "a secret of this test",
+            "ELASTIC_TOKEN": TOKEN,
         }
         with (folder / "output").open("wb") as output:
             process = subprocess.Popen(

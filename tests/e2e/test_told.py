@@ -19,12 +19,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from elastic.telemetry.catalog import ALWAYS, EVENTS
 from elastic.telemetry.catalog import WHO as WHO_FIELDS
-from tests.e2e.job import Agent, Jobs
+from tests.e2e.job import TOKEN, Agent, Jobs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 
-def status(store: str, *flags: str, token: str = "secret", job: str = "j"):
+def status(store: str, *flags: str, token: str = TOKEN, job: str = "j"):
     """Run `elastic-run status`."""
     command = [sys.executable, "-m", "elastic.agent", "status"]
     command += ["--rdzv-endpoint", store, "--rdzv-id", job, *flags]
@@ -69,7 +69,7 @@ def test_a_running_job_is_told_at_every_door(jobs: Jobs, etcd, tmp_path: Path):
     assert health["total_steps"] == 65
     assert health["last_recovery"]["detect_s"] >= 0
     assert {worker["pid"] for worker in health["workers"]} >= {pids[0], pids[1]}
-    assert "secret" not in body
+    assert TOKEN not in body
 
     metrics = samples(fetch(agent, "/metrics")[1])
     assert metrics["elastic_recovery_seconds_count",] == 1
@@ -80,7 +80,7 @@ def test_a_running_job_is_told_at_every_door(jobs: Jobs, etcd, tmp_path: Path):
 
     seen = json.loads(status(etcd.endpoint, "--json").stdout)
     assert seen["status"] == "running"
-    assert seen["total_steps"] == 65
+    assert seen["total_steps"] == 65, seen["agents"]
     assert {member["rank"] for member in seen["members"]} >= {0, 1}
 
     shown = status(etcd.endpoint, "--once")
@@ -184,7 +184,7 @@ def at_a_terminal(command: list[str], until: bytes, tmp_path: Path) -> tuple[int
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env=os.environ | {"TERM": "xterm", "TMPDIR": str(tmp_path), "ELASTIC_TOKEN": "secret"},
+        env=os.environ | {"TERM": "xterm", "TMPDIR": str(tmp_path), "ELASTIC_TOKEN": TOKEN},
         start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
