@@ -70,6 +70,11 @@ EVENTS: dict[str, EventKind] = {
     ),
     "borrow": EventKind("a newcomer has a copy of the State of step `of`", ("step", "of")),
     "nonfinite": EventKind("a loss was nan or infinite", ("step", "place")),
+    "drift": EventKind(
+        "its parameters differ from the majority's (`ranks`: who else's; `parameter`: the first), "
+        "so it ends and is started again with theirs",
+        ("step", "ranks", "parameter"),
+    ),
     "checkpoint": EventKind(
         "a checkpoint was written (`saved`: its step) or could not be (`failed`: why)",
         ("step", "saved", "failed"),
