@@ -37,7 +37,13 @@ class GraphNode:
     @property
     def next_functions(self) -> tuple:
         """The nodes of its inputs, with the number of the output that each one took."""
-        return tuple((None if e is None else function_of(e), number_of(e)) for e in self.edges)
+        edges = (*self.edges, *[None] * self.omitted)
+        return tuple((None if e is None else function_of(e), number_of(e)) for e in edges)
+
+    @property
+    def omitted(self) -> int:
+        """How many of the last inputs want no gradient and have no place in `edges`."""
+        return 0
 
     @property
     def metadata(self) -> dict:
@@ -70,6 +76,11 @@ class Node(GraphNode):
     values: Sequence | None  # the op's parameters and output, None where no vjp reads it
     checks: Sequence  # (position, version cell, version) of each saved tensor
     fits: tuple | None  # (shape, dtype) of each input, where a gradient may have another
+
+    @property
+    def omitted(self) -> int:
+        """How many of the last inputs want no gradient and have no place in `edges`."""
+        return max(0, len(self.op.vjps) - len(self.edges))
 
     def name(self) -> str:
         """The name of its class in PyTorch, as in `<MulBackward0>`."""

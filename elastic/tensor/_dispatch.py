@@ -143,7 +143,7 @@ def _binary(op: Op) -> Callable:
                 node.op = op
                 if not wants_y:
                     keep_x, keep_y, keep_out = plan_x
-                    node.edges = (input._node or input, None)
+                    node.edges = (input._node or input,)  # nothing is passed to `other`
                 elif wants_x:
                     keep_x, keep_y, keep_out = plan_both
                     node.edges = (input._node or input, other._node or other)

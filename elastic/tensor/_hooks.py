@@ -92,7 +92,7 @@ def _entered(hook: Callable, g: Any) -> Any:
 
 def pass_after(node: Any, results: Iterable, g: Any) -> list:
     """The gradients of a node's inputs after its hooks, which may replace them."""
-    results = list(results)
+    results = [*results, *[None] * node.omitted]
     for hook in list(node.hooks.after.values()):
         given = tuple(r if r is None else _as_tensor(r) for r in results)
         replaced = hook(given, _outgoing(g))
