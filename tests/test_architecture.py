@@ -40,6 +40,9 @@ TESTED_ELSEWHERE = {
     "world": "training/test_groups.py",
     # parts of what their neighbour's tests go through
     "audit_lines": "test_audit.py",
+    "collectives/connections": "collectives/test_grpc_transport.py",
+    "collectives/reader": "collectives/test_grpc_transport.py",
+    "collectives/service": "collectives/test_grpc_transport.py",
     "phases": "training/test_phases.py",
     "training/returned": "training/test_steps.py",
     "training/trees": "training/test_state.py",

@@ -19,8 +19,12 @@ the members are calls it, and `Group.interrupt` when that changes.
     operations       allreduce and its kin, on one primitive: a round
     frames           messages as bytes
     mailbox          the core's shell
+    admission        who may open a stream: hellos, and proofs of the token
     outbox           what is on its way to one member
-    grpc_transport   streams between members
+    feeds            messages to newcomers, beside all rounds
+    reader, service  the two ends of a stream
+    connections      gRPC's listeners and channels
+    grpc_transport   one member's streams, to and from all others
     group            all of it together
 """
 

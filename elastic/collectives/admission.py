@@ -14,10 +14,30 @@ from dataclasses import dataclass
 
 from elastic.wire import Vocabulary
 
-__all__ = ["MAX_HELLO_BYTES", "VERSION", "VOCABULARY", "Hello", "Nonces", "Note", "Prover", "equal"]
+__all__ = [
+    "FETCH",
+    "GENERATION",
+    "HELLO",
+    "MAX_HELLO_BYTES",
+    "NOTE",
+    "PROOF",
+    "SUBSCRIBE",
+    "VERSION",
+    "VOCABULARY",
+    "Hello",
+    "Nonces",
+    "Note",
+    "Prover",
+    "equal",
+]
 
 VERSION = 2
 MAX_HELLO_BYTES = 4096
+_SERVICE = "/elastic.Collectives/"
+SUBSCRIBE, FETCH, NOTE = _SERVICE + "Subscribe", _SERVICE + "Fetch", _SERVICE + "Note"
+"""The calls: of a member for its stream, of a newcomer for its feed, and for either's note."""
+HELLO, PROOF, GENERATION = "elastic-hello-bin", "elastic-proof", "elastic-generation"
+"""The metadata of a call: what opens it; with its end, the generation that is the reason."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 
 from elastic.collectives.frames import Outgoing
 
-__all__ = ["Ending", "Outbox"]
+__all__ = ["CUT_OFF", "Ending", "Outbox"]
 
 Queue = SimpleQueue["Outgoing | None"]
 
@@ -25,6 +25,9 @@ class Ending:
     code: str = "OK"
     reason: str = ""
     generation: int | None = None
+
+
+CUT_OFF = Ending("UNAVAILABLE", "cut off for a test")
 
 
 class Outbox:

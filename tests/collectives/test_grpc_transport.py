@@ -13,17 +13,19 @@ from typing import Any
 import grpc
 import pytest
 
-from elastic.collectives.admission import VERSION, VOCABULARY, Hello
-from elastic.collectives.frames import Header, Outgoing
-from elastic.collectives.grpc_transport import (
+from elastic.collectives.admission import (
     FETCH,
     GENERATION,
     HELLO,
-    METHOD,
     NOTE,
     PROOF,
-    Transport,
+    SUBSCRIBE,
+    VERSION,
+    VOCABULARY,
+    Hello,
 )
+from elastic.collectives.frames import Header, Outgoing
+from elastic.collectives.grpc_transport import Transport
 from elastic.collectives.settings import GroupSettings
 from elastic.world import Member
 
@@ -49,9 +51,9 @@ def transport() -> Iterator[Transport]:
     made.close()
 
 
-def call(transport: Transport, request: bytes, proof: str | None = None, method: str = METHOD):
+def call(transport: Transport, request: bytes, proof: str | None = None, method: str = SUBSCRIBE):
     """The stream that a hello opens, from outside."""
-    proof = transport.prover.hello(METHOD, request) if proof is None else proof
+    proof = transport.prover.hello(SUBSCRIBE, request) if proof is None else proof
     metadata = ((HELLO, request), (PROOF, proof))
     with grpc.insecure_channel(transport.address) as channel:
         yield from channel.unary_stream(method)(b"", metadata=metadata, timeout=10)
@@ -89,7 +91,7 @@ def test_a_bad_hello_is_refused(transport, request_, code):
     assert next(call(transport, hello()))  # the door is still open
 
 
-@pytest.mark.parametrize("method", [METHOD, FETCH, NOTE])
+@pytest.mark.parametrize("method", [SUBSCRIBE, FETCH, NOTE])
 @pytest.mark.parametrize("proof", ["", "x" * 64, "{}"])
 def test_a_stranger_is_unauthenticated_and_counted(transport, proof, method):
     """P3"""
@@ -103,7 +105,7 @@ def test_a_hello_is_for_one_method(transport):
     """P3: one that was recorded on the way opens no other door."""
     request = hello()
     with pytest.raises(grpc.RpcError, match="token"):
-        list(call(transport, request, transport.prover.hello(METHOD, request), FETCH))
+        list(call(transport, request, transport.prover.hello(SUBSCRIBE, request), FETCH))
     with pytest.raises(grpc.RpcError, match="garbled hello: a Hello for"):
         list(call(transport, request, transport.prover.hello(NOTE, request), NOTE))
 
@@ -236,7 +238,7 @@ def test_a_request_that_never_comes_holds_no_thread(transport):
         yield b""
 
     with grpc.insecure_channel(transport.address) as channel:
-        calls = [channel.stream_stream(METHOD)(keeps_it_back()) for _ in range(3)]
+        calls = [channel.stream_stream(SUBSCRIBE)(keeps_it_back()) for _ in range(3)]
         for each in calls:
             with pytest.raises(grpc.RpcError, match="token"):
                 next(each)

@@ -20,8 +20,16 @@ import grpc
 import psutil
 import pytest
 
-from elastic.collectives.admission import MAX_HELLO_BYTES, VERSION, VOCABULARY, Hello, Prover
-from elastic.collectives.grpc_transport import HELLO, METHOD, PROOF
+from elastic.collectives.admission import (
+    HELLO,
+    MAX_HELLO_BYTES,
+    PROOF,
+    SUBSCRIBE,
+    VERSION,
+    VOCABULARY,
+    Hello,
+    Prover,
+)
 from tests.e2e.job import PATIENCE_S, Agent, Jobs
 
 pytestmark = pytest.mark.e2e
@@ -144,7 +152,9 @@ def crowd(door: tuple[str, int]) -> None:
 # -- what strangers say to a worker --------------------------------------------------------------
 
 
-def call(door: tuple[str, int], hello: bytes, proof: str, method: str = METHOD) -> grpc.StatusCode:
+def call(
+    door: tuple[str, int], hello: bytes, proof: str, method: str = SUBSCRIBE
+) -> grpc.StatusCode:
     """Open a stream with a hello, and return how that ends."""
     with grpc.insecure_channel("{}:{}".format(*door)) as channel:
         metadata = ((HELLO, hello), (PROOF, proof))
@@ -168,11 +178,11 @@ def hellos(member: dict[str, Any]) -> dict[str, tuple[bytes, str, str]]:
     another, none = Prover("another"), Prover(None)
 
     def ours(data: bytes) -> str:
-        return Prover(TOKEN).hello(METHOD, data)
+        return Prover(TOKEN).hello(SUBSCRIBE, data)
 
     return {
-        "wrong token": (said(), another.hello(METHOD, said()), "UNAUTHENTICATED"),
-        "no token": (said(), none.hello(METHOD, said()), "UNAUTHENTICATED"),
+        "wrong token": (said(), another.hello(SUBSCRIBE, said()), "UNAUTHENTICATED"),
+        "no token": (said(), none.hello(SUBSCRIBE, said()), "UNAUTHENTICATED"),
         "no proof": (said(), "", "UNAUTHENTICATED"),
         "proof of another hello": (said(), ours(said(nonce="m")), "UNAUTHENTICATED"),
         "no hello": (b"", ours(b""), "INVALID_ARGUMENT"),
