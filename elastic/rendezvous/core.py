@@ -74,15 +74,15 @@ def _ignore(s: Standing, event: Any, now: float, cfg: Settings) -> Move:
 def _on_listed(s: Standing, event: ev.Listed, now: float, cfg: Settings) -> Move:
     present = {member.id: created for created, member in event.members}
     known = s.known | {member.id: member for _, member in event.members}
-    mine = {id: written and id in present for id, written in s.mine.items()}
     first = not s.listed
-    s = replace(s, listed=True, listing=False, present=present, known=known, mine=mine)
+    s = replace(s, listed=True, listing=False, present=present, known=known)
     s = _adopt(s, event.record, event.revision)
     if first and s.record and s.record.status == FAILED and not present:
         s = replace(s, revive=True)
-    s, commands = suspect_absent(s)
+    s, lapsed = _lapse(s, [id for id in s.mine if id not in present])
+    s, commands = suspect_absent(_know_ours(s))
     stray = _stray(s)
-    return s, (*commands, do.DropMembers(stray)) if stray else commands
+    return s, (*lapsed, *commands, *((do.DropMembers(stray),) if stray else ()))
 
 
 def _on_found(s: Standing, event: ev.Found, now: float, cfg: Settings) -> Move:
@@ -115,11 +115,9 @@ def _on_member_seen(s: Standing, event: ev.MemberSeen, now: float, cfg: Settings
 
 
 def _on_member_gone(s: Standing, event: ev.MemberGone, now: float, cfg: Settings) -> Move:
-    s = replace(s, present=_without(s.present, [event.id]))
-    dropped = s.record is not None and event.id in (*s.record.left, *s.record.lost)
-    if event.id in s.mine and not dropped:
-        s = replace(s, mine=s.mine | {event.id: False})
-    return suspect_absent(s)
+    s, lapsed = _lapse(s, [event.id])
+    s, commands = suspect_absent(replace(s, present=_without(s.present, [event.id])))
+    return s, (*lapsed, *commands)
 
 
 def _on_workers_ready(s: Standing, event: ev.WorkersReady, now: float, cfg: Settings) -> Move:
@@ -185,7 +183,21 @@ def _on_store_failed(s: Standing, event: ev.StoreFailed, now: float, cfg: Settin
 
 
 def _on_lease_lost(s: Standing, event: ev.LeaseLost, now: float, cfg: Settings) -> Move:
-    return replace(s, mine=dict.fromkeys(s.mine, False), present=_without(s.present, s.mine)), ()
+    return _lapse(replace(s, present=_without(s.present, s.mine)), s.mine)
+
+
+def _lapse(s: Standing, ids: Iterable[str]) -> Move:
+    """Keys of ours are gone: members' are written again, but who waits gets a new id (M8).
+
+    It may have been admitted and lost while this agent heard nothing: no id is used again.
+    """
+    kept = {*s.inside, *(s.record.ids if s.record else ())}
+    lapsed = [id for id in ids if s.mine.get(id)]
+    s = replace(s, mine=s.mine | dict.fromkeys((id for id in lapsed if id in kept), False))
+    used = tuple(id for id in lapsed if id not in kept)
+    if not used or s.told_over:
+        return s, ()
+    return _drop(replace(s, mine=_without(s.mine, used)), used), (do.Readmit(used),)
 
 
 def _adopt(s: Standing, record: Record | None, revision: int) -> Standing:
@@ -202,7 +214,7 @@ def _adopt(s: Standing, record: Record | None, revision: int) -> Standing:
     members = (*(before.ids if before else ()), *record.lost, *record.left)
     s = _drop(s, tuple(id for id in dict.fromkeys(members) if id not in record.ids))
     moved = bool(record.lost or record.joined or record.left)
-    return replace(
+    s = replace(
         s,
         # A proof holds for ever; who was silent then may be heard now.
         gone={i: why for i, why in s.gone.items() if i in record.ids and i not in s.silent},
@@ -210,12 +222,24 @@ def _adopt(s: Standing, record: Record | None, revision: int) -> Standing:
         silent=frozenset(),
         exited=frozenset(id for id in s.exited if id in record.ids),
         suspects=frozenset(),
+        accusers={},
         reset="",
         resets=0 if moved else s.resets + 1,
         boundary=None,
         result=None,
         orphaned=None,
     )
+    return _know_ours(s)
+
+
+def _know_ours(s: Standing) -> Standing:
+    """The record may name one of ours that had ended before it was admitted: a proof."""
+    if s.record is None or s.record.status != RUNNING:
+        return s
+    ended = s.record.members.intersection(s.dropped) - s.exited - s.mine.keys()
+    dead = frozenset(id for id in ended if id in s.known and s.known[id].agent == s.agent)
+    why = dict.fromkeys(dead, "it ended before it was admitted")
+    return replace(s, exited=s.exited | dead, gone=s.gone | why) if dead else s
 
 
 def _drop(s: Standing, ids: tuple[str, ...]) -> Standing:
@@ -287,7 +311,10 @@ def _note_orphans(s: Standing, now: float, cfg: Settings) -> Move:
     due = s.orphaned + cfg.orphan_wait_s
     if now < due:
         return s, (do.WakeAt(due),)
-    agents = dict.fromkeys(s.known[id].agent for id in ids if id in s.known)
+    # Whose agent reaches the store, and writes no key for it, is dead: nobody need be asked.
+    living = {s.agent, *(s.known[id].agent for id in s.present if id in s.known)}
+    asked = (s.known[id].agent for id in ids if id in s.known)
+    agents = dict.fromkeys(agent for agent in asked if agent not in living)
     if s.sought or s.greeting or not agents:
         return replace(s, sought=s.sought or not agents), ()
     return replace(s, greeting=True), (do.Greet(tuple(agents)),)
@@ -394,6 +421,7 @@ def _turn(s: Standing, want: Record) -> int | None:
     else:
         assert s.record is not None
         order = tuple(id for id in s.record.ids if id not in s.gone and id not in s.suspects)
+        order += tuple(id for id in s.gone if id in s.mine)  # ours may go, and nobody else know it
     return next((place for place, id in enumerate(order) if id in s.mine), None)
 
 

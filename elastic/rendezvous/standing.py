@@ -48,6 +48,8 @@ class Standing:
     """Members of the record that are dead, and how we know."""
     suspects: frozenset[str] = frozenset()
     """Members of which a probe is on its way, or that it found dead."""
+    accusers: dict[str, str] = field(default_factory=dict)
+    """Suspects, and which member of ours had each fail it, though a probe was on its way."""
     silent: frozenset[str] = frozenset()
     """Members that are counted dead for their silence alone."""
     doubted: frozenset[str] = frozenset()

@@ -31,6 +31,8 @@ def on_suspected(s: Standing, event: ev.Suspected, now: float, cfg: Settings) ->
     record = s.record
     if record is None or event.generation != record.generation or event.id not in record.ids:
         return s, ()
+    if event.by:
+        s = replace(s, accusers=s.accusers | {event.id: event.by})
     return _probe(s, event.id, event.by, patient=not event.by)
 
 
@@ -48,12 +50,13 @@ def on_verdict(s: Standing, event: ev.Verdict, now: float, cfg: Settings) -> Mov
     if stale:
         return s, ()
     s = replace(s, suspects=s.suspects - {event.id})
-    if not event.by:  # only its key was gone: its agent will write it again
+    by = event.by or s.accusers.get(event.id)
+    if not by:  # only its key was gone: its agent will write it again
         return s, ()
-    pair = f"the connection between {event.by} and {event.id} broke, both live"
+    pair = f"the connection between {by} and {event.id} broke, both live"
     if s.resets < RESETS:
         return replace(s, reset=pair), ()
-    away = max((event.by, event.id), key=lambda id: _place(record.ids, id))
+    away = max((by, event.id), key=lambda id: _place(record.ids, id))
     return replace(s, gone=s.gone | {away: f"could not be kept in touch with: {pair}"}), ()
 
 

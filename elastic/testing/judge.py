@@ -17,6 +17,8 @@ __all__ = ["SETTLED_S", "Judge", "Unjust"]
 
 SETTLED_S = 30.0
 """So long after the last fault every live worker must have its place."""
+START_S = 5.0
+"""But one that has just started may take so long to find it."""
 
 
 class Unjust(AssertionError):
@@ -123,17 +125,22 @@ class Judge:
 
     def settled(self) -> None:
         """Every live worker is in the group, or waits where the group can see it."""
+        without = self._without_place()
+        self.around.clock.after(START_S, lambda: self._still_settled(without))
+
+    def _still_settled(self, before: set[str]) -> None:
+        if lost := sorted(before & self._without_place()):
+            raise Unjust(f"neither in the group nor waiting, {SETTLED_S:g} s after all: {lost}")
+
+    def _without_place(self) -> set[str]:
         if self.record is None or self.record.status != RUNNING:
-            return
+            return set()
         prefix = self._members
         seen = {
             item.key.removeprefix(prefix) for item in self.around.memory.range(prefix, True).items
         }
-        lost = [
-            w.address for w in self.workers if w.alive and w.id not in {*seen, *self.record.ids}
-        ]
-        if lost:
-            raise Unjust(f"neither in the group nor waiting, {SETTLED_S:g} s after all: {lost}")
+        placed = {*seen, *self.record.ids}
+        return {w.address for w in self.workers if w.alive and w.id not in placed}
 
     def over(self) -> None:
         """The job is done, as it would have been had nothing happened."""
