@@ -12,28 +12,40 @@ import dataclasses
 import json
 import types
 import typing
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 from typing import Any
 
 __all__ = ["Vocabulary", "from_json", "parsed", "to_json"]
 
 
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+Decoder = Callable[[Any], Any]
+
+
 def to_json(value: Any) -> Any:
     """Return plain JSON data for a dataclass, tuple, dict or scalar."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
     if isinstance(value, (list, tuple)):
         return [to_json(item) for item in value]
     if isinstance(value, dict):
         return {str(key): to_json(item) for key, item in value.items()}
-    return value
+    names = _names(kind)
+    return value if names is None else {name: to_json(getattr(value, name)) for name in names}
 
 
 @cache
-def _fields(cls: type) -> dict[str, Any]:
+def _names(cls: Any) -> tuple[str, ...] | None:
+    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else None
+    return None if fields is None else tuple(f.name for f in fields)
+
+
+@cache
+def _fields(cls: type) -> dict[str, Decoder]:
     hints = typing.get_type_hints(cls)
-    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+    return {f.name: _decoder(hints[f.name]) for f in dataclasses.fields(cls)}
 
 
 def from_json(kind: Any, data: Any) -> Any:
@@ -42,56 +54,79 @@ def from_json(kind: Any, data: Any) -> Any:
     Raises:
         ValueError: the data does not fit the type; the message names both.
     """
+    return _decoder(kind)(data)
+
+
+@cache
+def _decoder(kind: Any) -> Decoder:
+    """What reads data as `kind`: looked up once, because a step's messages have many values."""
     if kind is Any:
-        return data
+        return lambda data: data
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
-        return _from_union(kind, data)
+        return partial(_from_union, kind, tuple(map(_decoder, typing.get_args(kind))))
     if origin is tuple:
-        return _from_tuple(kind, data)
+        return _tuple_decoder(typing.get_args(kind))
     if origin is dict:
-        if not isinstance(data, dict):
-            raise ValueError(f"expected an object, got {type(data).__name__}")
-        return {key: from_json(typing.get_args(kind)[1], item) for key, item in data.items()}
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return _from_object(kind, data)
-    if kind is float and isinstance(data, int) and not isinstance(data, bool):
-        return _float(data)
-    if kind in (str, int, float, bool) and type(data) is kind:
+        return partial(_from_dict, _decoder(typing.get_args(kind)[1]))
+    if dataclasses.is_dataclass(kind):
+        return partial(_from_object, kind)
+    return _from_float if kind is float else partial(_from_scalar, kind)
+
+
+def _from_scalar(kind: Any, data: Any) -> Any:
+    if kind in _SCALARS and type(data) is kind:
         return data
-    if kind is type(None) and data is None:
-        return None
     raise ValueError(f"expected {getattr(kind, '__name__', kind)}, got {type(data).__name__}")
 
 
-def _float(data: int) -> float:
+def _from_float(data: Any) -> float:
+    if type(data) is not int:
+        return _from_scalar(float, data)
     try:
         return float(data)
     except OverflowError:
         raise ValueError("expected a float, got a whole number beyond its range") from None
 
 
-def _from_union(kind: Any, data: Any) -> Any:
-    for choice in typing.get_args(kind):
+def _from_union(kind: Any, choices: tuple[Decoder, ...], data: Any) -> Any:
+    for choice in choices:
         try:
-            return from_json(choice, data)
+            return choice(data)
         except ValueError:
             continue
     raise ValueError(f"expected {kind}, got {type(data).__name__}")
 
 
-def _from_tuple(kind: Any, data: Any) -> tuple[Any, ...]:
+def _from_dict(item: Decoder, data: Any) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise ValueError(f"expected an object, got {type(data).__name__}")
+    return {key: item(value) for key, value in data.items()}
+
+
+def _tuple_decoder(args: tuple[Any, ...]) -> Decoder:
+    if len(args) == 2 and args[1] is Ellipsis:
+        return partial(_from_many, args[0], _decoder(args[0]))
+    return partial(_from_tuple, tuple(map(_decoder, args)))
+
+
+def _from_many(kind: Any, item: Decoder, data: Any) -> tuple[Any, ...]:
     if not isinstance(data, list):
         raise ValueError(f"expected a list, got {type(data).__name__}")
-    args = typing.get_args(kind)
-    if len(args) == 2 and args[1] is Ellipsis:
-        return tuple(from_json(args[0], item) for item in data)
-    if len(args) != len(data):
-        raise ValueError(f"expected {len(args)} items, got {len(data)}")
-    return tuple(from_json(arg, item) for arg, item in zip(args, data, strict=True))
+    if kind is int and set(map(type, data)) <= {int}:
+        return tuple(data)
+    return tuple(map(item, data))
 
 
-def _from_object(kind: type, data: Any) -> Any:
+def _from_tuple(items: tuple[Decoder, ...], data: Any) -> tuple[Any, ...]:
+    if not isinstance(data, list):
+        raise ValueError(f"expected a list, got {type(data).__name__}")
+    if len(items) != len(data):
+        raise ValueError(f"expected {len(items)} items, got {len(data)}")
+    return tuple(item(value) for item, value in zip(items, data, strict=True))
+
+
+def _from_object(kind: Any, data: Any) -> Any:
     if not isinstance(data, dict):
         raise ValueError(f"{kind.__name__} expects an object, got {type(data).__name__}")
     known = _fields(kind)
@@ -99,7 +134,7 @@ def _from_object(kind: type, data: Any) -> Any:
     if unknown:
         raise ValueError(f"{kind.__name__} has no field {sorted(unknown)[0]!r}")
     try:
-        return kind(**{name: from_json(known[name], item) for name, item in data.items()})
+        return kind(**{name: known[name](item) for name, item in data.items()})
     except TypeError as error:  # a field is missing
         raise ValueError(f"{kind.__name__}: {error}") from None
 
