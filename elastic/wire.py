@@ -25,7 +25,7 @@ Decoder = Callable[[Any], Any]
 
 def to_json(value: Any) -> Any:
     """Return plain JSON data for a dataclass, tuple, dict or scalar."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind in _SCALARS:
         return value
     if isinstance(value, (list, tuple)):
