@@ -32,6 +32,7 @@ TESTED_ELSEWHERE = {
     "rendezvous/settings": "testing/test_simulation.py",
     "rendezvous/standing": "testing/test_simulation.py",
     "rendezvous/hellos": "rendezvous/test_core.py",
+    "rendezvous/resets": "rendezvous/test_core.py",
     "rendezvous/verdicts": "rendezvous/test_core.py",
     "rendezvous/wish": "testing/test_simulation.py",
     "training/commands": "training/test_core.py",

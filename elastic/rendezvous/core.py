@@ -21,6 +21,7 @@ from elastic.rendezvous import commands as do
 from elastic.rendezvous import events as ev
 from elastic.rendezvous.hellos import greet, on_greeted, returns_at, separated, strangers
 from elastic.rendezvous.record import DONE, FAILED, RUNNING, Record
+from elastic.rendezvous.resets import in_a_row, pause_s
 from elastic.rendezvous.settings import Settings
 from elastic.rendezvous.standing import Phase, Standing, phase, told
 from elastic.rendezvous.verdicts import (
@@ -76,7 +77,7 @@ def _on_listed(s: Standing, event: ev.Listed, now: float, cfg: Settings) -> Move
     known = s.known | {member.id: member for _, member in event.members}
     first = not s.listed
     s = replace(s, listed=True, listing=False, present=present, known=known)
-    s = _adopt(s, event.record, event.revision)
+    s = _adopt(s, event.record, event.revision, now)
     if first and s.record and s.record.status == FAILED and not present:
         s = replace(s, revive=True)
     s, lapsed = _lapse(s, [id for id in s.mine if id not in present])
@@ -103,7 +104,7 @@ def _stray(s: Standing) -> tuple[str, ...]:
 
 
 def _on_record(s: Standing, event: ev.RecordSeen, now: float, cfg: Settings) -> Move:
-    return _adopt(s, event.record, event.revision), ()
+    return _adopt(s, event.record, event.revision, now), ()
 
 
 def _on_member_seen(s: Standing, event: ev.MemberSeen, now: float, cfg: Settings) -> Move:
@@ -166,7 +167,7 @@ def _on_proposed(s: Standing, event: ev.Proposed, now: float, cfg: Settings) -> 
         # The record is as we thought: it was our own key that is missing. Write it again first.
         s = replace(s, mine={id: id in s.present for id in s.mine}, retry_at=now + cfg.retry_s)
         return s, (do.List(),)
-    return _adopt(s, event.record, event.revision), ()
+    return _adopt(s, event.record, event.revision, now), ()
 
 
 def _on_keys_written(s: Standing, event: ev.KeysWritten, now: float, cfg: Settings) -> Move:
@@ -200,7 +201,7 @@ def _lapse(s: Standing, ids: Iterable[str]) -> Move:
     return _drop(replace(s, mine=_without(s.mine, used)), used), (do.Readmit(used),)
 
 
-def _adopt(s: Standing, record: Record | None, revision: int) -> Standing:
+def _adopt(s: Standing, record: Record | None, revision: int, now: float) -> Standing:
     """Take the store's record for ours, unless ours is newer; what was about the old one ends."""
     if record is None:
         return replace(s, revision=0)
@@ -222,9 +223,10 @@ def _adopt(s: Standing, record: Record | None, revision: int) -> Standing:
         silent=frozenset(),
         exited=frozenset(id for id in s.exited if id in record.ids),
         suspects=frozenset(),
-        accusers={},
         reset="",
-        resets=0 if moved else s.resets + 1,
+        edges={} if moved else s.edges,
+        resets=0 if moved else in_a_row(s, now) + 1,
+        reset_at=now,
         boundary=None,
         result=None,
         orphaned=None,
@@ -262,9 +264,10 @@ def _write_keys(s: Standing, now: float, cfg: Settings) -> Move:
     missing = tuple(s.known[id] for id, written in s.mine.items() if not written)
     if not missing or s.writing or s.told_over:
         return s, ()
-    due = max(s.retry_at, returns_at(s, cfg))
-    if now < due:
-        return s, (do.WakeAt(due),)
+    due = {member: max(s.retry_at, returns_at(s, member, cfg)) for member in missing}
+    missing = tuple(member for member in missing if due[member] <= now)
+    if not missing:
+        return s, (do.WakeAt(min(due.values())),)
     if unknown := strangers(s):
         return greet(s, unknown, now)
     return replace(s, writing=True), (do.PutMembers(missing),)
@@ -353,6 +356,7 @@ def _tell_group(s: Standing, record: Record, now: float, cfg: Settings) -> Move:
     left = tuple(id for id in record.left if id in s.mine)
     outside = tuple(id for id in s.mine if id in s.inside and id not in ids + left)
     s = replace(s, told=record.generation, inside=frozenset(ids), told_candidates=())
+    s = separated(s, outside, now) if outside else s
     s = replace(s, mine=_without(s.mine, left + outside), known=_prune(s))
     commands: Commands = ()
     if ids or left:
@@ -360,7 +364,6 @@ def _tell_group(s: Standing, record: Record, now: float, cfg: Settings) -> Move:
         paused = len(record.ids) < cfg.min_workers
         commands += (do.TellGroup(record, members, ids + left, paused),)
     if outside:
-        s = separated(s, now)
         commands += (do.DropMembers(outside), do.Readmit(outside))
     return s, commands
 
@@ -394,8 +397,7 @@ def _propose(s: Standing, now: float, cfg: Settings) -> Move:
     if _hears_more_soon(s, want):
         return s, ()
     assert s.since is not None
-    pause = cfg.reset_backoff_s * 2 ** min(s.resets, 6) if want.cause == s.reset else 0.0
-    pause += patience_s(s, want, cfg)
+    pause = pause_s(s, want, now, cfg) + patience_s(s, want, cfg)
     due = max(s.since[1] + place * cfg.stagger_s + pause, s.retry_at)
     if now < due:
         return s, (do.WakeAt(due),)

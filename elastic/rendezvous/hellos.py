@@ -9,6 +9,7 @@ from elastic.rendezvous import commands as do
 from elastic.rendezvous import events as ev
 from elastic.rendezvous.settings import Settings
 from elastic.rendezvous.standing import Phase, Standing, phase
+from elastic.world import Member
 
 __all__ = ["greet", "on_greeted", "returns_at", "separated", "strangers"]
 
@@ -35,12 +36,11 @@ def on_greeted(s: Standing, event: ev.Greeted, now: float, cfg: Settings) -> Mov
     ), ()
 
 
-def returns_at(s: Standing, cfg: Settings) -> float:
+def returns_at(s: Standing, member: Member, cfg: Settings) -> float:
     """Who is separated from the group again and again returns later each time (M7)."""
-    if phase(s) is not Phase.OUTSIDE or s.separations < 2:
-        return 0.0
-    pause = cfg.return_backoff_s * 2 ** min(s.separations - 2, 10)
-    return s.separated_at + min(LONGEST_PAUSE_S, pause)
+    row, at = s.separated.get(member.address, (0, 0.0))
+    pause = cfg.return_backoff_s * 2 ** min(row - 2, 10) if row > 1 else 0.0
+    return at + min(LONGEST_PAUSE_S, pause)
 
 
 def strangers(s: Standing) -> tuple[str, ...]:
@@ -60,7 +60,8 @@ def greet(s: Standing, agents: tuple[str, ...], now: float) -> Move:
     return replace(s, greeting=True), (do.Greet(agents),)
 
 
-def separated(s: Standing, now: float) -> Standing:
+def separated(s: Standing, ids: tuple[str, ...], now: float) -> Standing:
     """The hellos of before mean nothing now; and soon after the last time it counts as a row."""
-    row = s.separations + 1 if now < s.separated_at + 2 * LONGEST_PAUSE_S else 1
-    return replace(s, separations=row, separated_at=now, greeted=frozenset(), greet_at=now)
+    past = {w: then for w, then in s.separated.items() if now < then[1] + 2 * LONGEST_PAUSE_S}
+    new = {w: (past.get(w, (0, 0.0))[0] + 1, now) for w in (s.known[id].address for id in ids)}
+    return replace(s, separated=past | new, greeted=frozenset(), greet_at=now)

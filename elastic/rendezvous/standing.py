@@ -12,7 +12,11 @@ from elastic.rendezvous import events as ev
 from elastic.rendezvous.record import RUNNING, Record
 from elastic.world import Member
 
-__all__ = ["Phase", "Standing", "invariants", "phase", "told"]
+__all__ = ["Edge", "Phase", "Standing", "invariants", "phase", "told"]
+
+
+Edge = tuple[str, str]
+"""Two members, of which either may be at fault."""
 
 
 class Phase(Enum):
@@ -48,8 +52,6 @@ class Standing:
     """Members of the record that are dead, and how we know."""
     suspects: frozenset[str] = frozenset()
     """Members of which a probe is on its way, or that it found dead."""
-    accusers: dict[str, str] = field(default_factory=dict)
-    """Suspects, and which member of ours had each fail it, though a probe was on its way."""
     silent: frozenset[str] = frozenset()
     """Members that are counted dead for their silence alone."""
     doubted: frozenset[str] = frozenset()
@@ -62,11 +64,17 @@ class Standing:
     """Greetings in vain, in a row."""
     unreached: str = ""
     """Why the last greeting was in vain."""
-    separations: int = 0
-    """How often in a row members of this agent were outside without having left."""
-    separated_at: float = -1e9
+    separated: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Workers of this agent, by address: how often in a row they were outside without having left,
+    and when they last were."""
+    edges: dict[Edge, int] = field(default_factory=dict)
+    """Connections of our members that broke since the members changed, and the last generation in
+    which they did."""
     reset: str = ""
+    """The first of this generation that broke while both ends live."""
     resets: int = 0
+    """Generations in a row that were formed for such a break."""
+    reset_at: float = 0.0
     boundary: ev.BoundaryReached | None = None
     leaving: str = ""
     result: dict[str, Any] | None = None

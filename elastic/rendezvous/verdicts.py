@@ -12,6 +12,7 @@ from typing import Any
 from elastic.rendezvous import commands as do
 from elastic.rendezvous import events as ev
 from elastic.rendezvous.record import Record
+from elastic.rendezvous.resets import accuser, break_between, broke
 from elastic.rendezvous.settings import Settings
 from elastic.rendezvous.standing import Phase, Standing, phase
 
@@ -19,8 +20,6 @@ __all__ = ["ask_again", "on_suspected", "on_verdict", "patience_s", "suspect_abs
 
 LOOKED_AT = 32
 """When a member is silent, so many other agents are asked whether they are there."""
-RESETS = 3
-"""After so many generations in a row formed for a broken connection, one of the pair must go."""
 
 Commands = tuple[Any, ...]
 Move = tuple[Standing, Commands]
@@ -31,8 +30,7 @@ def on_suspected(s: Standing, event: ev.Suspected, now: float, cfg: Settings) ->
     record = s.record
     if record is None or event.generation != record.generation or event.id not in record.ids:
         return s, ()
-    if event.by:
-        s = replace(s, accusers=s.accusers | {event.id: event.by})
+    s = broke(s, event.by, event.id)
     return _probe(s, event.id, event.by, patient=not event.by)
 
 
@@ -50,14 +48,9 @@ def on_verdict(s: Standing, event: ev.Verdict, now: float, cfg: Settings) -> Mov
     if stale:
         return s, ()
     s = replace(s, suspects=s.suspects - {event.id})
-    by = event.by or s.accusers.get(event.id)
-    if not by:  # only its key was gone: its agent will write it again
-        return s, ()
-    pair = f"the connection between {by} and {event.id} broke, both live"
-    if s.resets < RESETS:
-        return replace(s, reset=pair), ()
-    away = max((by, event.id), key=lambda id: _place(record.ids, id))
-    return replace(s, gone=s.gone | {away: f"could not be kept in touch with: {pair}"}), ()
+    by = event.by or accuser(s, event.id)
+    # without one only its key was gone: its agent will write it again
+    return (break_between(s, by, event.id) if by else s), ()
 
 
 def _look_around(s: Standing, id: str) -> Move:

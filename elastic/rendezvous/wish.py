@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from elastic.control import Candidate
 from elastic.rendezvous.record import DONE, FAILED, RUNNING, Record
+from elastic.rendezvous.resets import reset_after
 from elastic.rendezvous.settings import Settings
 from elastic.rendezvous.standing import Standing
 
@@ -31,7 +32,7 @@ def wanted(s: Standing, now: float, cfg: Settings) -> Record | None:
     if s.revision == 0:
         return record.after(cause="the store had lost the record")
     if s.reset:
-        return record.after(cause=s.reset)
+        return reset_after(s, record, now)
     if s.boundary is not None:
         return _change(s, record, s.boundary.joins, s.boundary.leaves, cfg)
     if len(record.ids) < cfg.min_workers:

@@ -3,8 +3,8 @@
 A transcript begins with `agent X min=2 max=4`: it is agent X's core. Every line above `----` is one
 event, at the time of the last `at 1.5` line; the lines below are all commands that followed, as
 they are written here by `render`. A member is written `a@Y` (id a, of agent Y; X if not said), one
-with the revision of its key `7:a@Y`, a record `3[a b c] +c -b <d` (generation, ids, joined, lost,
-left), with `done` or `failed` if it is over.
+with the revision of its key `7:a@Y`, one that is the same worker as a was `b=a`, a record
+`3[a b c] +c -b <d` (generation, ids, joined, lost, left), with `done` or `failed` if it is over.
 """
 
 from __future__ import annotations
@@ -77,8 +77,9 @@ class Transcript:
 
     def _member(self, word: str) -> tuple[int, Member]:
         created, _, rest = word.rpartition(":")
-        id, _, agent = rest.partition("@")
-        return int(created or 0), Member(id, f"{id}:1", agent or self.agent)
+        name, _, agent = rest.partition("@")
+        id, _, worker = name.partition("=")
+        return int(created or 0), Member(id, f"{worker or id}:1", agent or self.agent)
 
     def _candidate(self, word: str) -> Candidate:
         created, member = self._member(word)
