@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from elastic.errors import ProtocolError
@@ -95,7 +96,7 @@ def _on_found(s: Standing, event: ev.Found, now: float, cfg: Settings) -> Move:
 
 def _stray(s: Standing) -> tuple[str, ...]:
     """Keys of our workers that ended outside the group, whose deletion the store did not hear."""
-    ids = s.record.ids if s.record else ()
+    ids = s.record.members if s.record else ()
     return tuple(
         id
         for id in s.present
@@ -132,7 +133,7 @@ def _on_worker_exited(s: Standing, event: ev.WorkerExited, now: float, cfg: Sett
     if id not in s.mine:
         return s, ()
     s = replace(s, mine=_without(s.mine, [id]), inside=s.inside - {id})
-    if s.record and s.record.status == RUNNING and id in s.record.ids:
+    if s.record and s.record.status == RUNNING and id in s.record.members:
         return replace(s, exited=s.exited | {id}, gone=s.gone | {id: event.reason}), ()
     return _drop(s, (id,)), (do.DropMembers((id,)),)
 
@@ -213,15 +214,15 @@ def _adopt(s: Standing, record: Record | None, revision: int, now: float) -> Sta
         return s
     # Their keys went with a record; by a lost proposal one may learn of several at once.
     members = (*(before.ids if before else ()), *record.lost, *record.left)
-    s = _drop(s, tuple(id for id in dict.fromkeys(members) if id not in record.ids))
+    s = _drop(s, tuple(id for id in dict.fromkeys(members) if id not in record.members))
     moved = bool(record.lost or record.joined or record.left)
     s = replace(
         s,
         # A proof holds for ever; who was silent then may be heard now.
-        gone={i: why for i, why in s.gone.items() if i in record.ids and i not in s.silent},
-        doubted=s.silent & set(record.ids),
+        gone={i: y for i, y in s.gone.items() if i in record.members and i not in s.silent},
+        doubted=s.silent & record.members,
         silent=frozenset(),
-        exited=frozenset(id for id in s.exited if id in record.ids),
+        exited=s.exited & record.members,
         suspects=frozenset(),
         reset="",
         edges={} if moved else s.edges,
@@ -381,8 +382,9 @@ def _ask_for(s: Standing, record: Record, now: float) -> Move:
 
 def _prune(s: Standing) -> dict[str, Member]:
     """Forget members that are neither in the record nor in the store."""
-    ids = set(s.record.ids if s.record else ()) | s.present.keys() | s.mine.keys()
-    return {id: member for id, member in s.known.items() if id in ids}
+    ids = s.record.members if s.record else frozenset()
+    away = s.known.keys() - ids - s.present.keys() - s.mine.keys()
+    return _without(s.known, away) if away else s.known
 
 
 def _propose(s: Standing, now: float, cfg: Settings) -> Move:
@@ -419,11 +421,12 @@ def _turn(s: Standing, want: Record) -> int | None:
     if s.exited & set(want.lost) or s.failure or (s.exited and want.status == DONE):
         return 0
     if phase(s) is not Phase.INSIDE:
-        order = want.ids
+        order: Iterable[str] = want.ids
     else:
         assert s.record is not None
-        order = tuple(id for id in s.record.ids if id not in s.gone and id not in s.suspects)
-        order += tuple(id for id in s.gone if id in s.mine)  # ours may go, and nobody else know it
+        living = (id for id in s.record.ids if id not in s.gone and id not in s.suspects)
+        # Ours may have to go, and nobody else know it: then it says so last.
+        order = chain(living, (id for id in s.gone if id in s.mine))
     return next((place for place, id in enumerate(order) if id in s.mine), None)
 
 
@@ -433,9 +436,9 @@ def _own(s: Standing, want: Record) -> str | None:
     But that the job has failed may be said by an agent none of whose workers came so far.
     """
     rank = s.record.ids if s.record else ()
-    living = [id for id in (*rank, *want.ids, *s.mine) if s.mine.get(id)]
-    dead = [id for id in rank if id in s.exited and id in s.present]
-    return next(iter(living + dead), "" if s.failure else None)
+    living = (id for id in chain(rank, want.ids, s.mine) if s.mine.get(id))
+    dead = (id for id in rank if id in s.exited and id in s.present)
+    return next(chain(living, dead), "" if s.failure else None)
 
 
 def _say(s: Standing, now: float, cfg: Settings) -> Move:

@@ -68,17 +68,17 @@ class Keys:
 
     job: str
 
-    @property
+    @cached_property
     def prefix(self) -> str:
         """All of the job's keys begin so."""
         return f"/elastic/{self.job}/"
 
-    @property
+    @cached_property
     def record(self) -> str:
         """The record."""
         return self.prefix + "record"
 
-    @property
+    @cached_property
     def members(self) -> str:
         """All members' keys begin so."""
         return self.prefix + "members/"
@@ -99,6 +99,7 @@ def encode_member(member: Member) -> bytes:
     return json.dumps({"address": member.address, "agent": member.agent}).encode()
 
 
+@lru_cache(maxsize=1 << 14)  # whoever lists again reads the same bytes
 def decode_member(id: str, data: bytes) -> Member:
     """Return the member whose key `id` holds `data`. Raises ValueError on anything else."""
     value = parsed(data)

@@ -28,7 +28,7 @@ Move = tuple[Standing, Commands]
 def on_suspected(s: Standing, event: ev.Suspected, now: float, cfg: Settings) -> Move:
     """A member is suspected: a probe finds out (M6)."""
     record = s.record
-    if record is None or event.generation != record.generation or event.id not in record.ids:
+    if record is None or event.generation != record.generation or event.id not in record.members:
         return s, ()
     s = broke(s, event.by, event.id)
     return _probe(s, event.id, event.by, patient=not event.by)
@@ -37,7 +37,7 @@ def on_suspected(s: Standing, event: ev.Suspected, now: float, cfg: Settings) ->
 def on_verdict(s: Standing, event: ev.Verdict, now: float, cfg: Settings) -> Move:
     """A probe has ended: dead, silent, or alive and out of touch with one of ours (M6)."""
     record = s.record
-    if record is None or event.id not in record.ids:
+    if record is None or event.id not in record.members:
         return s, ()
     stale = event.generation != record.generation
     if event.silent and stale:

@@ -6,6 +6,7 @@ Rules are those of docs/protocol.md, M2 to M5 and M9.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import filterfalse
 
 from elastic.control import Candidate
 from elastic.rendezvous.record import DONE, FAILED, RUNNING, Record
@@ -25,8 +26,8 @@ def wanted(s: Standing, now: float, cfg: Settings) -> Record | None:
         return _formation(s, cfg, record)
     if s.result is not None:
         return record.after(status=DONE, cause="all steps are done", result=s.result)
-    if lost := tuple(id for id in record.ids if id in s.gone):
-        rest = tuple(id for id in record.ids if id not in lost)
+    if lost := tuple(filter(s.gone.__contains__, record.ids if s.gone else ())):
+        rest = tuple(filterfalse(s.gone.__contains__, record.ids))
         cause = "; ".join(f"{id}: {s.gone[id]}" for id in lost)
         return record.after(ids=rest, lost=lost, cause=cause)
     if s.revision == 0:
@@ -65,10 +66,11 @@ def _change(
     cfg: Settings,
 ) -> Record:
     """Survivors keep their order, newcomers are appended by age of their key (M4, M5)."""
-    left = tuple(id for id in record.ids if id in set(leaves))
-    stay = tuple(id for id in record.ids if id not in left)
+    away = set(leaves)
+    left = tuple(filter(away.__contains__, record.ids))
+    stay = tuple(filterfalse(away.__contains__, record.ids))
     free = None if cfg.max_workers is None else max(0, cfg.max_workers - len(stay))
-    order = sorted((c.created, c.id) for c in joins if c.id not in record.ids)
+    order = sorted((c.created, c.id) for c in joins if c.id not in record.members)
     joined = tuple(id for _, id in order[:free])
     causes = [f"{', '.join(joined)} joined"] if joined else []
     causes += [f"{', '.join(left)} left"] if left else []
@@ -90,9 +92,7 @@ def _change_while_paused(s: Standing, record: Record, cfg: Settings) -> Record |
 def candidates(s: Standing, cfg: Settings) -> tuple[Candidate, ...]:
     """All newcomers that are ready and have a seat."""
     assert s.record is not None
-    ids = s.record.ids
-    order = sorted(
-        Candidate(at, id, s.known[id].address) for id, at in s.present.items() if id not in ids
-    )
-    free = None if cfg.max_workers is None else max(0, cfg.max_workers - len(ids))
+    waiting = s.present.keys() - s.record.members
+    order = sorted(Candidate(s.present[id], id, s.known[id].address) for id in waiting)
+    free = None if cfg.max_workers is None else max(0, cfg.max_workers - len(s.record.ids))
     return tuple(order[:free])

@@ -131,6 +131,13 @@ class _Agent(Rendezvous):
         address, agent = f"host-{self.host}:40000", self.site.agent
         self.post(ev.WorkersReady(tuple(Member(id, address, agent) for id in ids)))
 
+    def _read(self, listing: Listing) -> ev.Listed:
+        read = self.crowd.read  # what does not change is shared: else each host holds all of it
+        if read is None or read[0] != listing.revision:
+            read = self.crowd.read = (listing.revision, super()._read(listing))
+        self._seen_revision = listing.revision
+        return read[1]
+
     def _take(self, item: Any) -> None:
         event = item() if callable(item) else item
         if event is not None and not self.gone:
@@ -179,6 +186,8 @@ class _Crowd:
     dead: set[str] = field(default_factory=set)
     messages: int = 0
     """How often a worker was told of a group."""
+    read: tuple[int, ev.Listed] | None = None
+    """The last listing that was decoded, and its revision."""
     _agreed: set[Any] = field(default_factory=set)
 
     def __post_init__(self) -> None:
