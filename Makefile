@@ -26,12 +26,12 @@ demo: $(STAMP)   ## train on four workers, kill one, add one, compare the final 
 
 test: $(STAMP) lint   ## lint, types, layers and every test
 	$(BIN)/python -m pytest -n auto
-	$(BIN)/python -m pytest --all -m "(etcd or e2e or simulation) and not soak"
+	$(BIN)/python -m pytest --all --timeout 300 -m "(etcd or e2e or simulation) and not soak"
 	$(BIN)/python -m pytest --timeout 600 examples
 
 soak: $(STAMP)   ## 200 random faults against real jobs, about ten minutes (MINUTES=30: longer)
 	$(BIN)/python -u tests/e2e/soak.py --minutes $(or $(MINUTES),10)
-	$(BIN)/python -m pytest --all -m soak
+	$(BIN)/python -m pytest --all --timeout 300 -m soak
 
 quick: $(STAMP)   ## the quick tier: about a minute, no etcd, no processes
 	$(BIN)/python -m pytest -n auto

@@ -175,6 +175,11 @@ def test_a_straggler_is_named_with_evidence(jobs: Jobs):
         assert event.keys() <= fields or "*" in kind.fields, event
 
 
+def _take_the_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # what runs in the background ignores it
+
+
 def at_a_terminal(command: list[str], until: bytes, tmp_path: Path) -> tuple[int, bytes]:
     """Run a command on a terminal of its own, press Ctrl-C once `until` is there."""
     ours, theirs = os.openpty()
@@ -186,7 +191,7 @@ def at_a_terminal(command: list[str], until: bytes, tmp_path: Path) -> tuple[int
         stderr=theirs,
         env=os.environ | {"TERM": "xterm", "TMPDIR": str(tmp_path), "ELASTIC_TOKEN": TOKEN},
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=_take_the_terminal,
     )
     os.close(theirs)
     seen = b""
