@@ -270,6 +270,8 @@ class SimulatedAgent:
         silent = target is not None and self._is_silent(*target)
         reason = "it is dead" if target is None else "it is silent" if silent else "it lives"
         dead = target is None or silent
+        if silent or probe.by:
+            self.around.judge.doubted |= {probe.member.id, probe.by}
         return ev.Verdict(probe.generation, probe.member.id, probe.by, dead, reason, silent)
 
     def _find(self, id: str) -> tuple[SimulatedAgent, Seat] | None:

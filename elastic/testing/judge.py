@@ -39,6 +39,8 @@ class Judge:
         self.lines: dict[str, list[str]] = {}
         self._samples: dict[int, Any] = {}
         self._admitted: set[str] = set()
+        self.doubted: set[str] = set()
+        """Members that there was a reason to put out: they were silent, or broke a connection."""
         self._applied: set[tuple[str, str, int]] = set()
         self.recomputed = self.readmitted = self.aborted = self.struck = self.lent = 0
         around.memory.watch(keys.record, False, 1, self._on_record)
@@ -56,12 +58,22 @@ class Judge:
         if joined & self._admitted:
             raise Unjust(f"admitted a second time: {sorted(joined & self._admitted)}")
         self._admitted |= joined
+        self._check_lost(record)
         if before and before.ids and record.planned and not set(record.ids) & set(before.ids):
             if record.ids:
                 raise Unjust(f"whoever had State left as others joined: {record}")
         self.record = record
         ids = " ".join(record.ids)
         self.around.say("record", f"{record.generation} {record.status} [{ids}] {record.cause}")
+
+    def _check_lost(self, record: Record) -> None:
+        """Whoever lives and can be heard keeps its place (M6), but if nobody of a group is left."""
+        lost = set(record.lost) - self.doubted if not record.joined else set()
+        for agent in [agent for agent in self.around.agents if agent.alive]:
+            if living := sorted(
+                seat.member for seat in agent.seats if seat.worker.alive and seat.member in lost
+            ):
+                raise Unjust(f"put out though they live and answer: {living}: {record.cause}")
 
     def computed(self, worker: SimulatedWorker, step: int, leaf: int) -> None:
         """A leaf is computed twice only if whoever held it is lost (S6)."""
