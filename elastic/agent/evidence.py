@@ -37,12 +37,14 @@ class Evidence:
         self._progress = Progress(say, tells_steps=tells_steps)
         self.host = socket.gethostname()
         self.board = Board(settings.job, self.host)
-        self._generation = 0
+        self._generation = self._world_size = 0
         self.step = 0
         """The last that was committed."""
 
     def event(self, name: str, **fields: Any) -> None:
-        """Write an event."""
+        """Write an event: who, where and when; one that is no worker's has no rank."""
+        group = {"world_size": self._world_size, "generation": self._generation}
+        fields = {"worker": None, "rank": None, **group, **fields}
         self._events.emit(name, **fields)
         self.board.event(name, wall(), fields)
 
@@ -56,7 +58,7 @@ class Evidence:
     def grouped(self, group: Group) -> None:
         """A generation was formed."""
         if group.generation > self._generation:
-            self._generation = group.generation
+            self._generation, self._world_size = group.generation, len(group.members)
             self._report.grouped(len(group.members))
             self._progress.grouped(group)
             self.board.grouped(group)

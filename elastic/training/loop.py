@@ -384,7 +384,7 @@ class Loop:
 
     def _do_compute(self, command: core.Compute) -> Any:
         if self.link.inbox.holds(_is_interruption):
-            return core.Interrupted()  # others wait already; what is held is kept
+            raise Aborted("others wait for the next group")  # what is held is kept
         step, leaf = command.step, command.leaf
         place = self.steps.leaf_name(step, leaf)
         with _placed(place), doing().user_code("train_step", self.phases.step(step), leaf):
