@@ -41,6 +41,11 @@ TESTED_ELSEWHERE = {
     "world": "training/test_groups.py",
     # parts of what their neighbour's tests go through
     "audit_lines": "test_audit.py",
+    "agent/answers": "agent/test_agent.py",
+    "agent/loop": "agent/test_agent.py",
+    "agent/members": "agent/test_agent.py",
+    "agent/outcome": "agent/test_agent.py",
+    "agent/respawn": "agent/test_agent.py",
     "collectives/connections": "collectives/test_grpc_transport.py",
     "collectives/reader": "collectives/test_grpc_transport.py",
     "collectives/service": "collectives/test_grpc_transport.py",

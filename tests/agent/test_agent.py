@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import selectors
 import signal
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,12 +12,13 @@ import pytest
 
 from elastic import control
 from elastic.agent import agent as agent_module
+from elastic.agent import loop as loop_module
 from elastic.agent.agent import Agent
+from elastic.agent.answers import Answers
 from elastic.agent.chaos import Chaos
 from elastic.agent.settings import AgentSettings
 from elastic.agent.supervisor import Exit
 from elastic.control import EXIT_REFUSED
-from elastic.errors import StoreUnavailable
 from elastic.rendezvous import commands as do
 from elastic.rendezvous import events as ev
 from elastic.rendezvous.record import Record
@@ -64,14 +64,12 @@ class Host:
 
     def __init__(self, stack: ExitStack, monkeypatch: pytest.MonkeyPatch, **settings: Any):
         self.now = 100.0
-        monkeypatch.setattr(agent_module, "monotonic", lambda: self.now)
+        for module in (agent_module, loop_module):
+            monkeypatch.setattr(module, "monotonic", lambda: self.now)
         self.out: list[str] = []
         console = SimpleNamespace(out=self.out.append, err=self.out.append)
         settings = {"nproc": 2} | settings
         self.agent = Agent(AgentSettings("train.py", **settings), console, stack)
-        self.agent.selector.register(self.agent._wake, selectors.EVENT_READ, self.agent._on_wake)
-        stack.callback(self.agent._wake.close)
-        stack.callback(self.agent._waker.close)
         self.posted: list[Any] = []
         self.failures: list[tuple[str, str]] = []
         self.agent.rendezvous = SimpleNamespace(
@@ -116,7 +114,7 @@ class Host:
     def passes(self, seconds: float = 0.0) -> None:
         """Let time go by; whatever is due happens."""
         self.now += seconds
-        self.agent._deliver(do.Say("a moment later"))  # or the selector would wait
+        self.agent._loop.deliver(do.Say("a moment later"))  # or the selector would wait
         self.agent._turn()
 
     def group(self, generation: int, *workers: FakeWorker, lost: Any = (), **more: Any) -> None:
@@ -127,7 +125,7 @@ class Host:
         self.agent._take(do.TellGroup(record, members, ids, more.pop("paused", False)))
 
     def id(self, worker: FakeWorker) -> str:
-        return self.agent._ids[worker]
+        return self.agent._members.ids[worker]
 
     def trains(self, worker: FakeWorker, step: int) -> None:
         self.say(worker, control.Committed(step, self.now))
@@ -308,7 +306,7 @@ def test_many_steps_leave_no_timers(host):
     host.group(2, host.all[0], lost=("x",))
     for step in range(4, 50):
         host.trains(host.all[0], step)
-    assert host.agent._timers == []
+    assert host.agent._loop._timers == []
 
 
 def test_without_survivors_nobody_is_waited_for(host):
@@ -340,7 +338,7 @@ def test_restarts_are_counted_over_all_workers(host_of):
     assert "restart 1 of 1, after 0.5 s" in host.out[-1]
     host.dies(host.all[1])
     assert "all 1 restarts of this agent are used (--max-restarts)" in host.out[-1]
-    assert host.agent._failed
+    assert host.agent._outcome.failed
     host.passes(60)
     assert host.living == [0]
 
@@ -488,17 +486,22 @@ def test_no_failure_and_no_job_is_no_failure(host_of):
 # -- answers for others --------------------------------------------------------------------------
 
 
+def answer_of(host: Host, id: str) -> dict[str, Any]:
+    agent = host.agent
+    return Answers(agent.settings, agent._members, agent.evidence.board).answer(id)
+
+
 def test_the_agent_answers_for_its_members(host):
     """M6."""
     worker = host.all[0]
     id = host.id(worker)
     worker.activity = "train_step (step 3)"
     answer = {"alive": True, "pid": worker.pid, "state": "S", "activity": "train_step (step 3)"}
-    assert host.agent._answer(id) == answer
+    assert answer_of(host, id) == answer
     worker.state = "Z"
-    assert host.agent._answer(id)["alive"] is False
+    assert answer_of(host, id)["alive"] is False
     host.dies(worker)
-    assert host.agent._answer(id) == {"alive": False, "reason": "its agent knows of its end"}
+    assert answer_of(host, id) == {"alive": False, "reason": "its agent knows of its end"}
 
 
 # -- workers that stand still --------------------------------------------------------------------
@@ -526,7 +529,7 @@ def test_a_stopped_worker_is_dead_to_the_group_and_returns_under_another_id(host
     before = host.id(sleeper)
     stop(host, sleeper)
     assert host.posts(ev.WorkerExited)[-1].id == before
-    assert host.agent._answer(before)["alive"] is False
+    assert answer_of(host, before)["alive"] is False
     host.passes(60)
     assert host.living == [0, 1], "it is not started again"
     go_on(host, sleeper)
@@ -565,24 +568,6 @@ def test_a_stopped_worker_of_an_agent_that_leaves_is_killed(host):
     assert not host.all[1].killed_because
 
 
-def test_a_signal_while_the_store_is_away_ends_it_as_signals_do(host_of, monkeypatch):
-    """P2: 128 + N, not the exit code of a store that was never reached."""
-
-    class Away:
-        def __init__(self, *_):
-            pass
-
-        def start(self):
-            host.agent._inbox.append(signal.SIGTERM)
-            raise StoreUnavailable("nobody answers")
-
-    host = host_of(rdzv_timeout_s=60.0)
-    monkeypatch.setattr(agent_module, "Rendezvous", Away)
-    with pytest.raises(SystemExit) as ended:
-        host.agent._join(None, "here:1")
-    assert ended.value.code == 128 + signal.SIGTERM
-
-
 # -- chaos ---------------------------------------------------------------------------------------
 
 
@@ -601,7 +586,7 @@ def test_a_worker_that_chaos_killed_costs_no_restart(host_of):
     host.trains(survivors[0], 4)
     host.passes(1.0)
     assert host.living.count(victim.local_rank) == 1, "started again, though none is allowed"
-    assert not host.agent._failed
+    assert not host.agent._outcome.failed
 
 
 def test_a_worker_that_chaos_asked_to_leave_is_not_missed(host_of):
@@ -610,4 +595,4 @@ def test_a_worker_that_chaos_asked_to_leave_is_not_missed(host_of):
     host.dies(victim, 0)
     host.passes(5.0)
     assert len(host.living) == 2
-    assert not host.agent._failed
+    assert not host.agent._outcome.failed
