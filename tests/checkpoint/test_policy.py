@@ -59,7 +59,7 @@ def test_names_are_ordered_by_step_then_generation():
     ],
 )
 def test_only_steps_older_than_the_written_one_expire(steps, written, keep, gone):
-    """C: a host that is behind, or resumed from an older step, deletes nothing newer."""
+    """C1: a host that is behind, or resumed from an older step, deletes nothing newer."""
     names = [Name(step, 1) for step in steps]
     assert expired(names, Name(written, 1), keep) == [Name(step, 1) for step in gone]
 
@@ -81,7 +81,7 @@ def test_generations_of_one_step_count_once_and_go_together():
     ],
 )
 def test_the_newest_step_wins_then_generation_then_lowest_rank(offers, rank):
-    """C, S2: a pure function of what all members offer, so all agree."""
+    """C1, S2: a pure function of what all members offer, so all agree."""
     assert winner(offers) == rank
 
 

@@ -62,7 +62,7 @@ def entries(directory):
 
 
 def test_what_was_written_is_loaded(directory, said):
-    """C: all dtypes and shapes, bit for bit."""
+    """C1: all dtypes and shapes, bit for bit."""
     manifest = directory.write(12, 3, TREE, "model", "9f")
     assert entries(directory) == ["step-00000012-g3"]
     offer = directory.newest("model")
@@ -154,7 +154,7 @@ def test_a_writer_replaces_what_is_not_the_same_state(directory, spoil):
 
 
 def test_many_writers_of_one_step_do_not_break_each_other(directory):
-    """C: hosts that share the directory write at the same moment."""
+    """C1: hosts that share the directory write at the same moment."""
     start = threading.Barrier(6)
     failures = []
 
@@ -202,7 +202,7 @@ def files_limited_to(size_bytes):
 
 @pytest.mark.parametrize("tree", [{"x": np.ones(10_000)}, {"text": "x" * 10_000}])
 def test_a_write_that_runs_out_of_space_leaves_nothing(directory, tree):
-    """C: nothing half-written; the checkpoint before it stays."""
+    """C1: nothing half-written; the checkpoint before it stays."""
     write(directory, 1)
     with files_limited_to(4096), pytest.raises(CheckpointError, match="no checkpoint can be"):
         write(directory, 2, tree=tree)
@@ -270,7 +270,7 @@ CheckpointDir(sys.argv[1]).write(2, 1, {"step": 2}, "model", "9f")
 
 @pytest.mark.parametrize("at", [1, 3, 4])
 def test_a_writer_killed_at_any_sync_leaves_only_a_temp_that_the_next_one_cleans(directory, at):
-    """C: kill -9 while the arrays, the manifest or the directory are synced."""
+    """C1: kill -9 while the arrays, the manifest or the directory are synced."""
     write(directory, 1)
     killed = subprocess.run([sys.executable, "-c", KILLED, directory.path, str(at)], check=False)
     assert killed.returncode == -signal.SIGKILL
@@ -430,7 +430,7 @@ SKIPPED = {
 
 @pytest.mark.parametrize("spoil", SKIPPED, ids=lambda spoil: spoil.__name__)
 def test_a_hostile_checkpoint_is_skipped_for_the_one_before(directory, said, spoil):
-    """C, promise 6: with a message that names it and says why."""
+    """C1, promise 6: with a message that names it and says why."""
     write(directory, 1)
     write(directory, 2, tree=TREE)
     path = directory.path / "step-00000002-g1"
@@ -442,7 +442,7 @@ def test_a_hostile_checkpoint_is_skipped_for_the_one_before(directory, said, spo
 
 @pytest.mark.parametrize("spoil", SKIPPED, ids=lambda spoil: spoil.__name__)
 def test_a_directory_of_which_none_loads_refuses_to_start(directory, spoil):
-    """C: never silently from the beginning."""
+    """C1: never silently from the beginning."""
     write(directory, 2, tree=TREE)
     spoil(directory.path / "step-00000002-g1")
     with pytest.raises(CheckpointError, match=r"none of 1 checkpoints.*--fresh"):
@@ -551,7 +551,7 @@ def test_the_digest_is_that_of_the_file(directory):
 
 
 def test_fresh_moves_checkpoints_aside_and_loses_nothing(directory):
-    """C: the cure named by a refusal."""
+    """C1: the cure named by a refusal."""
     assert directory.set_aside() is None
     write(directory, 1, fingerprint="theirs")
     assert directory.set_aside() == directory.path / "old-1"

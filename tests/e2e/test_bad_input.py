@@ -173,7 +173,7 @@ def test_a_damaged_checkpoint_is_skipped(
     checkpointed: Path,
     damage: Callable[[Path], None],
 ) -> None:
-    """C: the one before it is used, and a message says so."""
+    """C1: the one before it is used, and a message says so."""
     damage(largest(newest(checkpointed)))
     args = (f"--checkpoint-dir={checkpointed}", "--epochs=3")
     agent = jobs.start("--nproc-per-node=2", args=args)
@@ -184,7 +184,7 @@ def test_a_damaged_checkpoint_is_skipped(
 
 
 def test_a_checkpoint_of_another_model_is_refused(checkpointed: Path) -> None:
-    """C: nothing is overwritten; the message names the cure."""
+    """C1: nothing is overwritten; the message names the cure."""
     before = sorted(checkpointed.rglob("*"))
     done = alone(f"--checkpoint-dir={checkpointed}", "--hidden=7", "--epochs=3")
     assert done.returncode == 1
@@ -195,7 +195,7 @@ def test_a_checkpoint_of_another_model_is_refused(checkpointed: Path) -> None:
 
 
 def test_fresh_sets_checkpoints_aside(jobs: Jobs, checkpointed: Path) -> None:
-    """C: --fresh begins anew and loses nothing."""
+    """C1: --fresh begins anew and loses nothing."""
     args = (f"--checkpoint-dir={checkpointed}", "--epochs=2", "--hidden=7")
     agent = jobs.start("--nproc-per-node=2", "--fresh", args=args)
     assert agent.wait() == 0, agent.output
@@ -204,7 +204,7 @@ def test_fresh_sets_checkpoints_aside(jobs: Jobs, checkpointed: Path) -> None:
 
 
 def test_a_full_disk_costs_checkpoints_not_training(jobs: Jobs, tmp_path: Path) -> None:
-    """C: a checkpoint that cannot be written is a warning."""
+    """C1: a checkpoint that cannot be written is a warning."""
     small = tmp_path / "small"
     small.mkdir()
     mount = shutil.which("mount")

@@ -47,7 +47,7 @@ def test_killed_between_two_messages_of_a_reduction(
 def test_killed_while_it_writes_a_checkpoint(
     jobs: Jobs, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
-    """C: what was half written is not visible, and the next one that is whole counts."""
+    """C1: what was half written is not visible, and the next one that is whole counts."""
     where = (f"--checkpoint-dir={tmp_path}/checkpoints", "--checkpoint-every=7")
     die = [f"--die=save:14:0:{tmp_path}/died"]
     die += [f"--die=train_step:20:{rank}:{tmp_path}/died{rank}" for rank in range(3)]
@@ -133,7 +133,7 @@ def test_one_eight_two(
 def test_a_checkpoint_directory_that_cannot_be_written(
     jobs: Jobs, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
-    """C: read-only, as a file system turns when its disk fails: a warning, and training goes on."""
+    """C1: read-only, as when its disk fails: a warning, and training goes on."""
     folder = tmp_path / "frozen"
     folder.mkdir()
     mount = shutil.which("mount")

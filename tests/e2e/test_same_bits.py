@@ -38,7 +38,7 @@ def ended_well(agent: Agent, reference: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("workers", [1, 3, 4])
 def test_any_number_of_workers(jobs: Jobs, undisturbed: Undisturbed, workers: int) -> None:
-    """S5, B1, B2, B4: three do not divide the eight micro-batches, nor the six of a last batch."""
+    """S5, B1, B2, B4, promise 2: three do not divide the eight micro-batches, nor the six of a last batch."""
     agent = jobs.start(f"--nproc-per-node={workers}")
     ended_well(agent, undisturbed())
     assert agent.report["world_sizes"] == [workers]
@@ -61,6 +61,8 @@ def test_killed_anywhere(
     jobs: Jobs, undisturbed: Undisturbed, tmp_path: Path, place: str, rank: int
 ) -> None:
     """S1, S3, S7: rank 0 or another dies in a leaf, before its update, between steps, in a hook.
+
+    Promise 1, promise 2, promise 3: survivors go on; the weights and the audit are as undisturbed.
 
     Step 25 is the last of an epoch: its batch is ragged, and hooks with collectives follow.
     """
@@ -160,7 +162,7 @@ def test_four_shrink_to_two_by_sigterm(
 
 
 def test_all_killed_and_resumed(jobs: Jobs, undisturbed: Undisturbed, tmp_path: Path) -> None:
-    """C, M9: everybody dies at once; the job goes on from the newest checkpoint."""
+    """C1, M9: everybody dies at once; the job goes on from the newest checkpoint."""
     die = [f"--die=train_step:33:{rank}:{tmp_path}/died{rank}" for rank in range(3)]
     where = (f"--checkpoint-dir={tmp_path}/checkpoints", "--checkpoint-every=7")
     agent = jobs.start("--nproc-per-node=3", args=(*die, *where))
@@ -169,7 +171,7 @@ def test_all_killed_and_resumed(jobs: Jobs, undisturbed: Undisturbed, tmp_path: 
 
 
 def test_the_next_run_resumes(jobs: Jobs, undisturbed: Undisturbed, tmp_path: Path) -> None:
-    """C: SIGTERM to the only agent leaves a checkpoint; another world size goes on from it."""
+    """C1: SIGTERM to the only agent leaves a checkpoint; another world size goes on from it."""
     hold = f"--hold=23:{tmp_path}/go"
     where = (f"--checkpoint-dir={tmp_path}/checkpoints", "--checkpoint-every=1000")
     first = jobs.start("--nproc-per-node=3", args=(*where, hold))
@@ -186,7 +188,7 @@ def test_the_next_run_resumes(jobs: Jobs, undisturbed: Undisturbed, tmp_path: Pa
 def test_an_agent_killed_takes_its_workers_along(
     etcd: EtcdServer, jobs: Jobs, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
-    """P1, M6: SIGKILL of an agent; its workers die with it, the others go on at once."""
+    """P1, M6, promise 1: SIGKILL of an agent; its workers die with it, the others go on at once."""
     hold = f"--hold=20:{tmp_path}/go"
     stay = jobs.start("--nproc-per-node=2", args=(hold, "--pace=0.005"), store=etcd.endpoint)
     stay.wait_for_step(19)

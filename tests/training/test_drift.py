@@ -28,7 +28,7 @@ def flip(tensor, bit=3, at=0):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("size", [1, 5, 64])
 def test_any_flipped_bit_changes_the_checksum(dtype, size):
-    """B7: whatever the type, and in a tail of less than 8 bytes too."""
+    """B8: whatever the type, and in a tail of less than 8 bytes too."""
     parameter = torch.randn(size).to(dtype)
     before = checksums({"p": parameter})
     for at in (0, parameter.numel() * parameter.element_size() - 1):
@@ -51,7 +51,7 @@ def told(*values):
 
 
 def test_the_majority_is_right():
-    """B7: and the first parameter that differs is named."""
+    """B8: and the first parameter that differs is named."""
     assert find_drift(told(1.0, 1.0, 1.0), ["a", "b"]) is None
     assert find_drift(["", ""], ["a", "b"]) is None
     assert find_drift(told(1.0, 2.0, 1.0), ["a", "b"]) == Drift((1,), "b", True)

@@ -495,7 +495,7 @@ def test_who_would_compute_other_bits_is_refused(crew, alone):
 
 
 def test_the_next_run_resumes_on_any_number(crew_of, alone, tmp_path):
-    """C, S2: the newest is loaded by whoever has it and sent to the others."""
+    """C1, S2: the newest is loaded by whoever has it and sent to the others."""
     where = {"checkpoint_dir": tmp_path, "checkpoint_every": 2}
     first = crew_of()
     first.start(job(**where), job(**where))
@@ -509,7 +509,7 @@ def test_the_next_run_resumes_on_any_number(crew_of, alone, tmp_path):
 
 
 def test_fresh_sets_older_checkpoints_aside(crew_of, alone, tmp_path, monkeypatch):
-    """C: the job begins anew, and nothing is deleted."""
+    """C1: the job begins anew, and nothing is deleted."""
     crew_of().train(job(checkpoint_dir=tmp_path))
     monkeypatch.setenv(control.ENV_FRESH, "1")
     crew = crew_of()
@@ -520,7 +520,7 @@ def test_fresh_sets_older_checkpoints_aside(crew_of, alone, tmp_path, monkeypatc
 
 
 def test_a_checkpoint_that_cannot_be_written_is_a_warning(crew, alone, tmp_path, capfd):
-    """C: training is worth more."""
+    """C1: training is worth more."""
     there = tmp_path / "there"
 
     def put_a_file_there(state, world):
@@ -533,7 +533,7 @@ def test_a_checkpoint_that_cannot_be_written_is_a_warning(crew, alone, tmp_path,
 
 
 def test_one_member_a_host_writes(crew, tmp_path):
-    """C: the lowest rank of each."""
+    """C1: the lowest rank of each."""
     options = [job(checkpoint_dir=tmp_path / str(i), checkpoint_every=2) for i in range(3)]
     workers = crew.start(*options)
     workers[1].group.address = "host0:2"
