@@ -38,7 +38,7 @@ def ended_well(agent: Agent, reference: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("workers", [1, 3, 4])
 def test_any_number_of_workers(jobs: Jobs, undisturbed: Undisturbed, workers: int) -> None:
-    """S5, B1, B2, B4, promise 2: three do not divide the eight micro-batches, nor the six of a last batch."""
+    """S5, B1, B2, B4, promise 2: three do not divide eight micro-batches, nor the six of a last."""
     agent = jobs.start(f"--nproc-per-node={workers}")
     ended_well(agent, undisturbed())
     assert agent.report["world_sizes"] == [workers]
