@@ -37,6 +37,7 @@ TESTED_ELSEWHERE = {
     "rendezvous/wish": "testing/test_simulation.py",
     "training/commands": "training/test_core.py",
     "training/events": "training/test_core.py",
+    "training/standing": "training/test_core.py",
     "training/result": "training/test_loop.py",
     "world": "training/test_groups.py",
     # parts of what their neighbour's tests go through
@@ -50,7 +51,13 @@ TESTED_ELSEWHERE = {
     "collectives/reader": "collectives/test_grpc_transport.py",
     "collectives/service": "collectives/test_grpc_transport.py",
     "phases": "training/test_phases.py",
+    "training/borrower": "training/test_lending.py",
+    "training/context": "training/test_loop.py",
+    "training/evidence": "training/test_loop.py",
+    "training/lender": "training/test_lending.py",
+    "training/records": "training/test_steps.py",
     "training/returned": "training/test_steps.py",
+    "training/shares": "training/test_lending.py",
     "training/trees": "training/test_state.py",
     # a door into the room
     "agent/__main__": "e2e/job.py",

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from elastic import audit, control
 from elastic.collectives import core as mailbox
 from elastic.testing.payloads import Feed, Lent, Note, Result
-from elastic.training import core
+from elastic.training import commands as do
+from elastic.training import events as ev
 
 if TYPE_CHECKING:
     from elastic.testing.worker import SimulatedWorker
@@ -34,7 +35,7 @@ class Loans:
 
     # -- a member ------------------------------------------------------------------------------
 
-    def lend(self, command: core.Lend) -> None:
+    def lend(self, command: do.Lend) -> None:
         """Send State as it is now; shares of a toy are whole."""
         worker, s = self.worker, self.worker.training
         for each in command.newcomers:
@@ -60,7 +61,7 @@ class Loans:
     def receive(self, message: Any) -> None:
         """Take what a member, or a newcomer, sends beside all rounds."""
         if isinstance(message, Note):
-            said = core.NewcomerAt(message.generation, message.source, message.step)
+            said = ev.NewcomerAt(message.generation, message.source, message.step)
             self.worker.inbox.append(said)
         elif message.member == self.worker.id:
             if isinstance(message, Lent):
@@ -98,29 +99,29 @@ class Loans:
         """Return what the core is told of a message; None: nothing."""
         if isinstance(message, Lent):
             self._copy = message
-            return core.Offered(message.generation, message.step, message.feeder, {})
+            return ev.Offered(message.generation, message.step, message.feeder, {})
         if message.result is not None:
             self._result = message.result
-            return core.Fed(message.generation, message.result.step)
-        return core.FeedLost(self._of) if message.broken else None
+            return ev.Fed(message.generation, message.result.step)
+        return ev.FeedLost(self._of) if message.broken else None
 
-    def restore(self) -> core.Copied:
+    def restore(self) -> ev.Copied:
         """Make the copy this worker's State."""
         self.worker.forget()
         self.worker.state = self._copy.state
         self.worker.around.judge.replayed(self.worker, self._copy.step, self._copy.lineage)
-        return core.Copied(self._copy.step, self._copy.lineage)
+        return ev.Copied(self._copy.step, self._copy.lineage)
 
-    def replay(self, lineage: str) -> core.Copied:
+    def replay(self, lineage: str) -> ev.Copied:
         """Apply the result that has come."""
         worker, result = self.worker, self._result
         after = audit.chain(lineage, result.step, result.leaves)
         worker.state = worker.around.job.apply(worker.state, result.total, result.step)
         worker.last = result
         worker.around.judge.replayed(worker, result.step, after)
-        return core.Copied(result.step, after)
+        return ev.Copied(result.step, after)
 
-    def report(self, command: core.Report) -> None:
+    def report(self, command: do.Report) -> None:
         """Tell the feeder, or all who have lent State if that was in vain."""
         copy = self.worker.training.copy
         note = Note(copy.generation if copy else self._of, self.worker.id, command.step)
@@ -128,12 +129,12 @@ class Loans:
         for address in addresses:
             self.worker.around.network.send(self.worker, address, note)
 
-    def catch_up(self, command: core.CatchUp) -> Any:
+    def catch_up(self, command: do.CatchUp) -> Any:
         """Replay what is here; return the event of the end, None while more is to come."""
         worker = self.worker
         if worker.mail.phase is mailbox.Phase.BROKEN:
-            return core.Interrupted()
-        now = self._now or core.Copied(worker.training.applied, worker.training.lineage)
+            return ev.Interrupted()
+        now = self._now or ev.Copied(worker.training.applied, worker.training.lineage)
         for message in [m for m in worker.inbox if isinstance(m, Feed)]:
             worker.inbox.remove(message)
             if message.result is None:
@@ -145,7 +146,7 @@ class Loans:
         assert self._now or now.lineage == command.lineage
         return None if self._now else now
 
-    _now: core.Copied | None = None
+    _now: ev.Copied | None = None
     _copy: Lent
     _result: Result
 

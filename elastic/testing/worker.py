@@ -17,8 +17,10 @@ from elastic.testing.lending import Loans
 from elastic.testing.payloads import Checkpoint, Feed, Lent, Message, Result, Share
 from elastic.testing.surroundings import Surroundings
 from elastic.testing.toy import digest
+from elastic.training import commands as do
 from elastic.training import core
-from elastic.training.agreement import combine
+from elastic.training import events as ev
+from elastic.training.agreement import Plan, combine
 
 __all__ = ["SimulatedWorker"]
 
@@ -66,7 +68,7 @@ class SimulatedWorker:
         self.training = core.Standing(offer=offer)
         self.mail = mailbox.Standing()
         self.loans = Loans(self)
-        self.todo.append(core.Await())
+        self.todo.append(do.Await())
 
     # -- the outside ---------------------------------------------------------------------------
 
@@ -153,7 +155,7 @@ class SimulatedWorker:
 
     def look(self) -> None:
         """Something is in the inbox: take it, if this worker waits for it."""
-        if isinstance(self.doing, core.CatchUp):
+        if isinstance(self.doing, do.CatchUp):
             self._do_catchup(self.doing)
         else:
             self._go_on()
@@ -165,7 +167,7 @@ class SimulatedWorker:
                     return
                 continue
             command = self.todo.popleft()
-            if isinstance(command, core.Await):
+            if isinstance(command, do.Await):
                 self.awaiting = True
             else:
                 self._do(command)
@@ -208,12 +210,12 @@ class SimulatedWorker:
         if isinstance(message, control.Admission):
             self.id, self.told = message.id, None
             self.loans.renamed()
-            self._decide(core.Admitted(message.id, message.min_workers))
+            self._decide(ev.Admitted(message.id, message.min_workers))
         elif isinstance(message, control.Candidates):
-            self._decide(core.CandidatesSeen(message.candidates))
+            self._decide(ev.CandidatesSeen(message.candidates))
         elif isinstance(message, control.LeaveRequest):
-            self._decide(core.LeaveAsked(message.ids))
-        elif isinstance(message, core.NewcomerAt):
+            self._decide(ev.LeaveAsked(message.ids))
+        elif isinstance(message, ev.NewcomerAt):
             self._decide(message)
         elif isinstance(message, Lent | Feed):
             event = self.loans.event(message)
@@ -229,10 +231,10 @@ class SimulatedWorker:
         ids = tuple(member.id for member in group.members)
         rank = ids.index(self.id) if self.id in ids else -1
         self.told, self.awaiting = group, False
-        self._decide(core.Formed(group.generation, ids, rank, group.paused))
+        self._decide(ev.Formed(group.generation, ids, rank, group.paused))
 
     def _hear(self) -> None:
-        asides = (control.Candidates, control.LeaveRequest, core.NewcomerAt)
+        asides = (control.Candidates, control.LeaveRequest, ev.NewcomerAt)
         for message in [m for m in self.inbox if isinstance(m, asides)]:
             self.inbox.remove(message)
             self._told(message)
@@ -297,9 +299,9 @@ class SimulatedWorker:
                 if self.gathered is not None:
                     self.gathered = None
                     self.around.judge.aborted += 1
-                    self._done(core.Interrupted())
-                elif isinstance(self.doing, core.CatchUp):
-                    self._done(core.Interrupted())
+                    self._done(ev.Interrupted())
+                elif isinstance(self.doing, do.CatchUp):
+                    self._done(ev.Interrupted())
             case mailbox.Suspect(generation, id, reason):
                 self.tell(control.Suspect(generation, id, reason, self.around.clock.now))
             case mailbox.Forget(names):
@@ -312,16 +314,16 @@ class SimulatedWorker:
 
     # -- coming level --------------------------------------------------------------------------
 
-    def _do_meet(self, command: core.Meet) -> None:
+    def _do_meet(self, command: do.Meet) -> None:
         assert self.told is not None
         peers = tuple(m for m in self.told.members if m.id != self.id)
         self._post(mailbox.Entered(self.told.generation, tuple(m.id for m in peers)))
         self.rounds = 0
         for member in peers:
             self.around.network.connect(self, member.address)
-        self._gather(command.answer, lambda answers: self._done(core.Met(answers)))
+        self._gather(command.answer, lambda answers: self._done(ev.Met(answers)))
 
-    def _do_move(self, command: core.Move) -> None:
+    def _do_move(self, command: do.Move) -> None:
         plan, lineage, state = command.plan, command.plan.lineage, self.state
         if plan.rerun and self.training.lineage and self.before_hooks[0] == plan.top:
             state = self.before_hooks[1]  # hooks of which some were aborted begin again
@@ -339,7 +341,7 @@ class SimulatedWorker:
         sources = tuple(each[self.id] for each in (plan.state, plan.result) if self.id in each)
         self._round(outgoing, sources, lambda got: self._moved(plan, lineage, state, got))
 
-    def _moved(self, plan: core.Plan, lineage: str, state: str, got: dict[str, Any]) -> None:
+    def _moved(self, plan: Plan, lineage: str, state: str, got: dict[str, Any]) -> None:
         self.state = state  # not before: an aborted move must leave everything as it was
         if plan.load == self.id:
             self.forget()
@@ -350,7 +352,7 @@ class SimulatedWorker:
             self._apply(got[plan.result[self.id]])
             assert self.last_line is not None
             assert self.last_line["lineage"] == lineage
-        self._done(core.Moved(lineage))
+        self._done(ev.Moved(lineage))
 
     def forget(self) -> None:
         """State is another's: what this process had computed before is no part of the job."""
@@ -359,41 +361,41 @@ class SimulatedWorker:
 
     # -- newcomers (S9) ------------------------------------------------------------------------
 
-    def _do_lend(self, command: core.Lend) -> None:
+    def _do_lend(self, command: do.Lend) -> None:
         self.loans.lend(command)
         self.doing = None
 
-    def _do_feed(self, command: core.Feed) -> None:
+    def _do_feed(self, command: do.Feed) -> None:
         self.loans.feed(command.ids)
         self.doing = None
 
-    def _do_finish(self, command: core.Finish) -> None:
+    def _do_finish(self, command: do.Finish) -> None:
         self.loans.end(command.ids, broken=False)
         self.doing = None
 
-    def _do_discard(self, command: core.Discard) -> None:
+    def _do_discard(self, command: do.Discard) -> None:
         self.loans.end(command.ids, broken=True)
         self.doing = None
 
-    def _do_restore(self, _: core.Restore) -> None:
+    def _do_restore(self, _: do.Restore) -> None:
         self.around.after((0.0, 0.1), lambda: self._done(self.loans.restore()))
 
-    def _do_replay(self, _: core.Replay) -> None:
+    def _do_replay(self, _: do.Replay) -> None:
         lineage = self.training.lineage
         self.around.after((0.0, 0.02), lambda: self._done(self.loans.replay(lineage)))
 
-    def _do_report(self, command: core.Report) -> None:
+    def _do_report(self, command: do.Report) -> None:
         self.loans.report(command)
         self.doing = None
 
-    def _do_catchup(self, command: core.CatchUp) -> None:
+    def _do_catchup(self, command: do.CatchUp) -> None:
         event = self.loans.catch_up(command)
         if event is not None:
             self._done(event)
 
     # -- coming level, the end of it -----------------------------------------------------------
 
-    def _do_sync(self, _: core.Sync) -> None:
+    def _do_sync(self, _: do.Sync) -> None:
         if self._is_first_of_its_agent():
             if self.last_line is not None:
                 self.around.judge.line(self, self.last_line)
@@ -401,7 +403,7 @@ class SimulatedWorker:
                 line = {"resume": self.training.applied, "lineage": self.training.lineage}
                 self.around.judge.line(self, line)
         self.around.judge.level(self)
-        self._after((0.0, 0.002), lambda: self._done(core.Synced()))
+        self._after((0.0, 0.002), lambda: self._done(ev.Synced()))
 
     def _is_first_of_its_agent(self) -> bool:
         assert self.told is not None
@@ -415,30 +417,30 @@ class SimulatedWorker:
 
     # -- a step --------------------------------------------------------------------------------
 
-    def _do_compute(self, command: core.Compute) -> None:
+    def _do_compute(self, command: do.Compute) -> None:
         if any(_ends(m) or (isinstance(m, control.Group) and not m.planned) for m in self.inbox):
-            self._done(core.Interrupted())  # others wait already; what is held is kept
+            self._done(ev.Interrupted())  # others wait already; what is held is kept
             return
         self._after(self.around.shape.leaf_s, lambda: self._computed(command))
 
-    def _computed(self, command: core.Compute) -> None:
+    def _computed(self, command: do.Compute) -> None:
         if not self.alive:
             return
         step, leaf = command.step, command.leaf
         self._hear()
         if self.around.job.stops(step):
-            self._done(core.Computed(leaf, stop=True))
+            self._done(ev.Computed(leaf, stop=True))
             return
         self._begin(step)
         self.held[leaf] = self.around.job.gradient(self.state, step, leaf)
         self.around.judge.computed(self, step, leaf)
-        self._done(core.Computed(leaf))
+        self._done(ev.Computed(leaf))
 
     def _begin(self, step: int) -> None:
         if self.held_of != (step, self.training.lineage):
             self.held, self.held_of = {}, (step, self.training.lineage)
 
-    def _do_reduce(self, command: core.Reduce) -> None:
+    def _do_reduce(self, command: do.Reduce) -> None:
         job, step = self.around.job, command.step
         self._begin(step)
         assert self.held.keys() == self.training.held
@@ -459,9 +461,9 @@ class SimulatedWorker:
                 for leaf, indices in share.leaves
             )
             self.reduced = Result(step, self.around.job.total(sums, step), tuple(leaves))
-        self._done(core.Reduced(flags))
+        self._done(ev.Reduced(flags))
 
-    def _do_apply(self, command: core.Apply) -> None:
+    def _do_apply(self, command: do.Apply) -> None:
         def applied() -> None:
             if self.alive:
                 assert self.reduced is not None
@@ -469,7 +471,7 @@ class SimulatedWorker:
                 assert self.last_line is not None
                 if self._is_first_of_its_agent():
                     self.around.judge.line(self, self.last_line)
-                self._done(core.Applied(self.last_line["lineage"]))
+                self._done(ev.Applied(self.last_line["lineage"]))
 
         self._after((0.0, 0.005), applied)
 
@@ -484,9 +486,9 @@ class SimulatedWorker:
 
     # -- between steps -------------------------------------------------------------------------
 
-    def _do_runhooks(self, command: core.RunHooks) -> None:
+    def _do_runhooks(self, command: do.RunHooks) -> None:
         if self.mail.phase is mailbox.Phase.BROKEN:
-            self._done(core.Interrupted())
+            self._done(ev.Interrupted())
             return
         self.before_hooks = (command.step, self.state)
         self.state = self.around.job.hook(self.state, command.step)
@@ -495,45 +497,45 @@ class SimulatedWorker:
 
     def _hooked(self) -> None:
         self._hear()
-        self._done(core.Hooked())
+        self._done(ev.Hooked())
 
-    def _do_save(self, command: core.Save) -> None:
+    def _do_save(self, command: do.Save) -> None:
         if not self._is_first_of_its_host():
-            self._done(core.Saved())
+            self._done(ev.Saved())
             return
 
         def saved() -> None:
             if self.alive:
                 generation, lineage = self.training.generation, self.training.lineage
                 self.disk.append(Checkpoint(command.step, generation, lineage, self.state))
-                self._done(core.Saved())
+                self._done(ev.Saved())
 
         self._after((0.001, 0.02), saved)
 
-    def _do_turn(self, command: core.Turn) -> None:
+    def _do_turn(self, command: do.Turn) -> None:
         generation = self.training.generation
         self.tell(control.Boundary(generation, command.step, command.joins, command.leaves))
         self.doing = None
 
-    def _do_end(self, command: core.End) -> None:
+    def _do_end(self, command: do.End) -> None:
         def compared(states: tuple[str, ...]) -> None:
             assert len(set(states)) == 1, f"the members' bits have drifted apart: {states}"
             result = {"steps": command.step, "digest": self.state}
             self.tell(control.Finished(self.training.generation, result))
-            self._done(core.Ended())  # nobody leaves before the record says done (M10)
+            self._done(ev.Ended())  # nobody leaves before the record says done (M10)
 
         self._gather(self.state, compared)
 
-    def _do_quit(self, _: core.Quit) -> None:
+    def _do_quit(self, _: do.Quit) -> None:
         self._leave("it was asked to leave")
 
-    def _do_refuse(self, command: core.Refuse) -> None:
+    def _do_refuse(self, command: do.Refuse) -> None:
         raise AssertionError(f"{self.address} was refused: {command.reason}")
 
-    def _do_fail(self, command: core.Fail) -> None:
+    def _do_fail(self, command: do.Fail) -> None:
         raise AssertionError(f"{self.address} fails: {command.places}")
 
-    def _do_giveup(self, command: core.GiveUp) -> None:
+    def _do_giveup(self, command: do.GiveUp) -> None:
         raise AssertionError(f"{self.address} has drifted: {command.drift}")
 
 

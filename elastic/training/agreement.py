@@ -11,7 +11,18 @@ from dataclasses import dataclass, field
 from elastic.control import Candidate
 from elastic.errors import ProtocolError
 
-__all__ = ["MACHINE", "MIXED", "NOTHING", "Answer", "Drift", "Flags", "Plan", "combine", "decide"]
+__all__ = [
+    "MACHINE",
+    "MIXED",
+    "NOTHING",
+    "Answer",
+    "Drift",
+    "Flags",
+    "Plan",
+    "combine",
+    "decide",
+    "difference",
+]
 
 
 MACHINE = frozenset(
@@ -157,3 +168,15 @@ def _check_level(level: list[Answer], tops: list[Answer], top: int) -> None:
     if far or apart:
         told = ", ".join(f"{a.id}: step {a.applied} of {a.lineage[:8]}" for a in level)
         raise ProtocolError(f"members are further apart than one step: {told}")
+
+
+def difference(mine: dict[str, str], reference: Answer) -> str:
+    """Return why a member with another identity than this one cannot be in the group (B6)."""
+    theirs = reference.identity
+    names = (*sorted(mine.keys() & theirs.keys()), *sorted({*mine, *theirs}))
+    name = next(name for name in names if mine.get(name) != theirs.get(name))
+    cure = ", or start all agents with --allow-mixed" if name in (*MACHINE, MIXED) else ""
+    return (
+        f"this worker has {name} {mine.get(name)!r}, the group (member {reference.id}) has "
+        f"{theirs.get(name)!r}: other bits would result; make them equal{cure}"
+    )

@@ -12,7 +12,27 @@ from elastic.errors import ConfigError
 from elastic.telemetry.channel import Channel, ChannelClosed, channel_to_agent
 from elastic.world import Member
 
-__all__ = ["AgentLink", "AloneLink", "Inbox", "Link", "link_to_agent"]
+__all__ = [
+    "AgentLink",
+    "AloneLink",
+    "Inbox",
+    "Link",
+    "is_interruption",
+    "link_to_agent",
+    "outdates_groups",
+]
+
+
+def is_interruption(message: Any) -> bool:
+    """Whether the group that this worker computes for is no more."""
+    if isinstance(message, Group):
+        return not message.planned
+    return isinstance(message, (Admission, JobFailed, JobDone))
+
+
+def outdates_groups(message: Any) -> bool:
+    """Whether a group told before this one is over, or was for the member that we were (M6)."""
+    return isinstance(message, (Group, Admission))
 
 
 class Inbox:

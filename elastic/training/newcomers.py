@@ -13,7 +13,15 @@ from dataclasses import dataclass, field, replace
 
 from elastic.control import Candidate
 
-__all__ = ["Copy", "Pace", "Warming"]
+__all__ = ["CANNOT", "Copy", "Pace", "Warming", "pace"]
+
+WARM_FROM_BYTES = 512 << 10
+"""Below this much in a step's result, State is sent at a step boundary: that takes no time."""
+LEVEL_BYTES = 4 << 20
+PATIENCE_BYTES = 1 << 30
+"""Results that a newcomer may be behind when it joins, and when it is no longer waited for."""
+PATIENCE_STEPS = (8, 64)
+"""It is waited for at least and at most so long: what it was told may have been lost."""
 
 CANNOT = -1
 """What a candidate says instead of its step if it cannot take State before it joins."""
@@ -29,6 +37,15 @@ class Pace:
     """So near it is level: it joins."""
     patience: int = 8
     """So far it is not waited for any longer: it joins and gets State at the boundary."""
+
+
+def pace(result_bytes: int) -> Pace | None:
+    """Return how far newcomers may be behind in a job with results of this size."""
+    if result_bytes < WARM_FROM_BYTES:
+        return None
+    least, most = PATIENCE_STEPS
+    patience = min(most, max(least, PATIENCE_BYTES // result_bytes))
+    return Pace(max(1, LEVEL_BYTES // result_bytes), patience)
 
 
 @dataclass(frozen=True)

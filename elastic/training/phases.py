@@ -69,7 +69,24 @@ def default_update(
     schedulers = [part for _, part in state.parts() if isinstance(part, LRScheduler)]
     if not optimizers:
         raise ConfigError("State expects an optimizer, or train an update= of your own")
-    if schedulers and scheduler_every is None:
+    _check_schedule(bool(schedulers), scheduler_every, steps_per_epoch)
+    period = (steps_per_epoch or 1) if scheduler_every == "epoch" else 1
+
+    def update(state: State) -> None:
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        if (state.step + 1) % period == 0:
+            for scheduler in schedulers:
+                scheduler.step()
+
+    return update
+
+
+def _check_schedule(
+    has_schedulers: bool, scheduler_every: str | None, steps_per_epoch: int | None
+) -> None:
+    if has_schedulers and scheduler_every is None:
         raise ConfigError(
             "State has a scheduler: say scheduler_every='step' or 'epoch', or give an update="
         )
@@ -82,14 +99,3 @@ def default_update(
             "scheduler_every='epoch' expects epochs of known length, got a stream; step the "
             "scheduler in on_epoch, with an update= that steps the optimizer"
         )
-    period = (steps_per_epoch or 1) if scheduler_every == "epoch" else 1
-
-    def update(state: State) -> None:
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
-        if (state.step + 1) % period == 0:
-            for scheduler in schedulers:
-                scheduler.step()
-
-    return update

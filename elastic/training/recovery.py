@@ -1,4 +1,7 @@
-"""The marks of time along one recovery, as a worker sees them. CLOCK_MONOTONIC, seconds."""
+"""The marks of time along a recovery or a planned change, as a worker sees them.
+
+CLOCK_MONOTONIC, seconds.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,27 @@ __all__ = ["RecoveryMarks"]
 
 
 class RecoveryMarks:
-    """Collects when a loss was seen, decided, told, synced and made good."""
+    """Collects when a loss was seen, decided, told, synced and made good; when a turn began."""
 
     def __init__(self) -> None:
         self._aborted = 0.0
         self._group: Group | None = None
         self._told = self._synced = 0.0
+        self._turned: float | None = None
 
     def aborted(self, now: float) -> None:
         """A collective ended early: usually the first sign that this worker has."""
         self._aborted = self._aborted or now
+        self._turned = None
+
+    def turned(self, now: float) -> None:
+        """A planned change began, for whose sake all pause."""
+        self._turned = now
+
+    def resumed(self, now: float) -> float | None:
+        """All are level; return how long a planned change has made them pause."""
+        turned, self._turned = self._turned, None
+        return None if turned is None else now - turned
 
     def formed(self, group: Group, now: float) -> None:
         """A generation was told; losses that follow each other are one recovery."""

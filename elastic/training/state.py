@@ -185,8 +185,9 @@ class State:
     def restore(self, tree: dict[str, Any]) -> None:
         """Load what `capture` returned, into the same objects: optimizers keep their parameters.
 
-        Raises: StateError if the tree is of a State with other parts.
+        Raises: StateError if the tree is of a State with other parts, or is none.
         """
+        _check_tree(tree)
         parts = tree["parts"]
         if parts.keys() != set(self._names):
             raise StateError(
@@ -197,7 +198,8 @@ class State:
         for name in self._names:
             self._restore_part(name, decode(parts[name], (name,), numpy_paths))
         self.__dict__.update({name: tree[name] for name in _PROGRESS})
-        self.__dict__["_carries"] = restore_carries(tree["carry"])
+        # a tree from before there were carries has none
+        self.__dict__["_carries"] = restore_carries(tree.get("carry", {}))
         randomness.restore(tree["random"])
 
     def _restore_part(self, name: str, value: Any) -> None:
@@ -257,6 +259,14 @@ def _content(part: Any) -> Any:
 def _check_name(name: str) -> None:
     if hasattr(State, name) or name in (*_PROGRESS, "carry") or name.startswith("_"):
         raise StateError(f"State keeps the name {name!r} for itself; choose another")
+
+
+def _check_tree(tree: dict[str, Any]) -> None:
+    if missing := {"parts", "numpy_paths", "random", *_PROGRESS} - tree.keys():
+        raise StateError(
+            f"State expects what it has captured, got a tree without {', '.join(sorted(missing))}; "
+            "was it written by another version?"
+        )
 
 
 def _check_part(name: str, value: Any) -> None:

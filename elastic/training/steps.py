@@ -7,12 +7,10 @@ leaves are computed again; its result is kept until the next one is applied, for
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +18,7 @@ import numpy as np
 from elastic import audit
 from elastic.audit import Announcement, InStream, Leaf
 from elastic.clock import monotonic
-from elastic.collectives.partial import Forest, Partial
+from elastic.collectives.partial import Forest
 from elastic.data import DataLoader
 from elastic.errors import DataError, ProtocolError
 from elastic.phases import Phases
@@ -30,51 +28,20 @@ from elastic.training.drift import checksums, find_drift
 from elastic.training.events import Computed
 from elastic.training.gradients import Bridge
 from elastic.training.metrics import tree_sum, weighted_mean
+from elastic.training.records import (
+    Header,
+    LeafRecord,
+    StepResult,
+    all_leaves,
+    pack_header,
+    pack_result,
+    unpack_headers,
+    unpack_result,
+)
 from elastic.training.returned import as_parts, read_loss
 from elastic.training.state import State
-from elastic.wire import from_json, to_json
 
-__all__ = ["LeafRecord", "Pair", "StepResult", "Steps"]
-
-
-@dataclass(frozen=True)
-class LeafRecord:
-    """What a leaf tells besides its gradient: small, and known to all members."""
-
-    leaf: int
-    rank: int
-    indices: tuple[int, ...]
-    weight: float
-    metrics: dict[str, float] = field(default_factory=dict)
-    buffers: dict[str, Any] = field(default_factory=dict)
-    """Integer buffers' changes and digests of the others (gradients.Bridge)."""
-    carry_bytes: int = 0
-    """The size of its carry, which travels behind the records."""
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a member says to all in a step's reduction."""
-
-    step: int
-    lineage: str
-    order: str
-    flags: Flags
-    leaves: tuple[LeafRecord, ...]
-    leaves_s: float = 0.0
-    """How long it has computed them: by this the others tell a straggler."""
-    checksums: str = ""
-    """Of its parameters, in steps in which they are compared (drift)."""
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """A reduced step: all that `update` and the audit need (S3)."""
-
-    step: int
-    leaves: tuple[LeafRecord, ...]
-    total: Partial | None
-    carries: carry.Carries = field(default_factory=dict)
+__all__ = ["Pair", "Steps"]
 
 
 class Pair(NamedTuple):
@@ -100,7 +67,7 @@ class Steps:
         self._parameters = state.named_parameters()
         self._pairs = tuple(pairs)
         if loader.stream is not None:
-            loader.stream.seed_sample = self._seed_sample
+            loader.stream.seed_sample = self._seed_sampler
             loader.stream.keeping = randomness.restored
         self.phases = Phases(len(self._pairs))
         self.bridge = Bridge(state)
@@ -144,18 +111,13 @@ class Steps:
         batch, evidence = self.loader.fetch_leaf(epoch, position, leaf, self._seed_sampler)
         randomness.seed_leaf(self._seed, step, leaf)
         self.bridge.begin()
-        phase = self.phases.phase(step)
         try:
-            with self.state.carrying(phase, leaf), self.state.guard():
-                returned = as_parts(self._pairs[phase].train_step(self.state, batch))
-                loss, weight, metrics = read_loss(returned, len(evidence))
-                loss.backward()
+            weight, metrics, packed = self._run(self.phases.phase(step), leaf, batch, len(evidence))
         except StopIteration:
             self.bridge.discard()
             return Computed(leaf, stop=True)
         taken = self.bridge.take(weight)
         self._forest.put(leaf, taken.partial)
-        packed = carry.pack(returned["carry"]) if returned.get("carry") is not None else b""
         self._carries[leaf] = packed
         self._records[leaf] = LeafRecord(
             leaf, -1, evidence, weight, metrics, taken.buffers, len(packed)
@@ -163,6 +125,17 @@ class Steps:
         self._leaves_s += monotonic() - began
         finite = math.isfinite(metrics["loss"])
         return Computed(leaf, nonfinite="" if finite else self.leaf_name(step, leaf))
+
+    def _run(
+        self, phase: int, leaf: int, batch: Any, samples: int
+    ) -> tuple[float, dict[str, float], bytes]:
+        """Run `train_step` and backward; return the leaf's weight, metrics and packed carry."""
+        with self.state.carrying(phase, leaf), self.state.guard():
+            returned = as_parts(self._pairs[phase].train_step(self.state, batch))
+            loss, weight, metrics = read_loss(returned, samples)
+            loss.backward()
+        given = returned.get("carry")
+        return weight, metrics, b"" if given is None else carry.pack(given)
 
     def leaf_name(self, step: int, leaf: int) -> str:
         """Return what a person calls a leaf of a step."""
@@ -180,9 +153,6 @@ class Steps:
         """What seeds the fetch of a sample; it can be pickled."""
         return partial(randomness.seed_sample, self._seed)
 
-    def _seed_sample(self, epoch: int, position: int) -> None:
-        randomness.seed_sample(self._seed, epoch, position)
-
     @property
     def _seed(self) -> int:
         assert self.loader.seed is not None
@@ -193,26 +163,25 @@ class Steps:
     def reduce(self, group: Any, step: int, lineage: str, flags: Flags) -> Flags:
         """Add the step up over all members; return what they all ask for. May raise Aborted."""
         self._begin(step, lineage)
-        order = self._order(step)
-        records = tuple(self._records[leaf] for leaf in sorted(self._records))
-        sums = self._checksums(step, group.size)
-        header = Header(step, lineage, order, flags, records, self._leaves_s, sums)
+        header = self._header(step, lineage, group.size, flags)
         began = monotonic()
-        blob = _with_carries(to_json(header), self._carries)
+        blob = pack_header(header, self._carries)
         blobs, total = group.reduce_tree(f"step {step}", self._forest, blob)
-        headers, carries = self._read(blobs)
+        headers, carries = unpack_headers(blobs)
         self._check(headers, header)
         leaves_s = {rank: (len(h.leaves), h.leaves_s) for rank, h in enumerate(headers)}
         group.account.reduced(monotonic() - began, self._leaves_s, leaves_s)
-        leaves = sorted(
-            (_of_rank(record, rank) for rank, h in enumerate(headers) for record in h.leaves),
-            key=lambda record: record.leaf,
-        )
         drift = find_drift([h.checksums for h in headers], list(self._parameters))
         combined = replace(combine(h.flags for h in headers), drift=drift)
+        leaves = all_leaves(headers)
         self._check_complete(step, leaves, combined)
-        self.reduced = StepResult(step, tuple(leaves), total, carries)
+        self.reduced = StepResult(step, leaves, total, carries)
         return combined
+
+    def _header(self, step: int, lineage: str, members: int, flags: Flags) -> Header:
+        records = tuple(self._records[leaf] for leaf in sorted(self._records))
+        sums = self._checksums(step, members)
+        return Header(step, lineage, self._order(step), flags, records, self._leaves_s, sums)
 
     def _order(self, step: int) -> str:
         """Return the digest of which samples come when, equal on all members (D1)."""
@@ -224,15 +193,6 @@ class Steps:
         """Return this member's, if it is time to compare them and there is anybody to."""
         every = self._drift_every if self.compares_parameters and members > 1 else 0
         return checksums(self._parameters) if every and (step - 1) % every == 0 else ""
-
-    def _read(self, blobs: list[bytes]) -> tuple[list[Header], carry.Carries]:
-        headers: list[Header] = []
-        carries: dict[int, bytes] = {}
-        for blob in blobs:
-            head, behind = _split(blob)
-            headers.append(from_json(Header, head))
-            carries.update(_carries_behind(headers[-1].leaves, behind))
-        return headers, carries
 
     def _check(self, headers: list[Header], mine: Header) -> None:
         for rank, header in enumerate(headers):
@@ -258,7 +218,7 @@ class Steps:
             "epoch"
         )
 
-    def _check_complete(self, step: int, leaves: list[LeafRecord], flags: Flags) -> None:
+    def _check_complete(self, step: int, leaves: tuple[LeafRecord, ...], flags: Flags) -> None:
         found = [record.leaf for record in leaves]
         if not flags.stop and found != list(range(self.leaf_count(step))):
             raise ProtocolError(f"step {step} was reduced with the leaves {found}")
@@ -311,50 +271,9 @@ class Steps:
 
     def pack_last(self) -> list[bytes | np.ndarray]:
         """Return the last result as buffers, for a member one step behind (S3)."""
-        result = self.last
-        assert result is not None
-        total = result.total
-        head = {"step": result.step, "leaves": to_json(result.leaves), "total": total is not None}
-        blob = _with_carries(head, result.carries)
-        return [blob] if total is None else [blob, total.present, *total.vectors]
+        assert self.last is not None
+        return pack_result(self.last)
 
     def unpack(self, buffers: list[Any]) -> StepResult:
         """Return the result that a member sent."""
-        head, behind = _split(bytes(buffers[0]))
-        leaves = from_json(tuple[LeafRecord, ...], head["leaves"])
-        carries = _carries_behind(leaves, behind)
-        if not head["total"]:
-            return StepResult(head["step"], leaves, None, carries)
-        present = np.frombuffer(buffers[1], bool).copy()
-        dtypes = self.bridge.map.dtypes
-        vectors = [
-            np.frombuffer(buffer, dtype).copy()
-            for buffer, dtype in zip(buffers[2:], dtypes, strict=True)
-        ]
-        total = Partial(self.bridge.map, vectors, present)
-        return StepResult(head["step"], leaves, total, carries)
-
-
-def _of_rank(record: LeafRecord, rank: int) -> LeafRecord:
-    return replace(record, rank=rank)
-
-
-def _with_carries(head: Any, carries: carry.Carries) -> bytes:
-    """Return a line of JSON, and behind it the carries in the order of their leaves."""
-    text = json.dumps(head, separators=(",", ":")).encode()
-    return b"".join([text, b"\n", *(carries[leaf] for leaf in sorted(carries))])
-
-
-def _split(blob: bytes) -> tuple[Any, bytes]:
-    text, _, behind = blob.partition(b"\n")
-    return json.loads(text), behind
-
-
-def _carries_behind(leaves: Sequence[LeafRecord], behind: bytes) -> carry.Carries:
-    """Return the carry of each of these leaves, in order, that has one."""
-    stops = list(accumulate(record.carry_bytes for record in leaves))
-    return {
-        record.leaf: behind[stop - record.carry_bytes : stop]
-        for record, stop in zip(leaves, stops, strict=True)
-        if record.carry_bytes
-    }
+        return unpack_result(buffers, self.bridge.map)

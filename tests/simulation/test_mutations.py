@@ -16,6 +16,8 @@ from elastic.testing import Failed, Simulation, draw_scenario
 from elastic.testing.simulation import kept
 from elastic.training import agreement
 from elastic.training import core as training
+from elastic.training import events as ev
+from elastic.training.standing import go_on
 
 pytestmark = pytest.mark.simulation
 KEPT = kept(Path(__file__).with_name("kept.jsonl"))
@@ -34,8 +36,8 @@ def no_fence(patch: Any) -> None:
 
 def forgets_nothing_outside(patch: Any) -> None:
     """Whoever was outside keeps its State and its leaves as if they were the job's."""
-    row = (training.Phase.WAITING, training.Admitted)
-    patch.setitem(training.TABLE, row, lambda s, e, job: training._go_on(replace(s, id=e.id)))
+    row = (training.Phase.WAITING, ev.Admitted)
+    patch.setitem(training.TABLE, row, lambda s, e, job: go_on(replace(s, id=e.id)))
 
 
 def keeps_leaves_of_old_steps(patch: Any) -> None:
@@ -46,7 +48,7 @@ def keeps_leaves_of_old_steps(patch: Any) -> None:
         after, commands = applied(s, event, job)
         return replace(after, held=s.held), commands
 
-    patch.setitem(training.TABLE, (training.Phase.APPLYING, training.Applied), wrong)
+    patch.setitem(training.TABLE, (training.Phase.APPLYING, ev.Applied), wrong)
 
 
 def deals_all_again(patch: Any) -> None:

@@ -23,6 +23,7 @@ from elastic.testing import (
     worker,
 )
 from elastic.testing.faults import KINDS, LASTING
+from elastic.training.agreement import Flags
 
 
 def trace(seed: int) -> list[str]:
@@ -49,7 +50,7 @@ def test_the_same_seed_gives_the_same_trace_in_another_process():
 
 
 def test_a_broken_promise_is_told_with_seed_trace_and_stories(monkeypatch):
-    monkeypatch.setattr(worker, "combine", lambda flags: worker.core.Flags(stop=True))
+    monkeypatch.setattr(worker, "combine", lambda flags: Flags(stop=True))
     with pytest.raises(Failed, match=r"(?s)^seed 9: Unjust.*the job ends with.*record +\d+ done"):
         trace(9)
 

@@ -31,6 +31,7 @@ from elastic.training.link import Inbox
 from elastic.training.loop import Loop
 from elastic.training.options import Options, make_options
 from elastic.training.result import Result
+from elastic.training.standing import Standing
 from elastic.training.state import State
 from elastic.training.steps import Steps
 from elastic.world import Member
@@ -190,6 +191,11 @@ class Worker:
         inbox = self.link.inbox
         self.actor.wait(lambda: inbox._messages)
         return inbox._messages.popleft()
+
+    @property
+    def standing(self) -> Standing:
+        """Where its core stands."""
+        return self.loop.context.standing
 
     @property
     def result(self) -> Result:

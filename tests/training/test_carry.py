@@ -12,12 +12,12 @@ from elastic.errors import ConfigError, StateError
 from elastic.tensor import nn
 from elastic.training import carry, randomness
 from elastic.training.agreement import NOTHING
-from elastic.training.core import Phase
 from elastic.training.solo import SoloGroup
+from elastic.training.standing import Phase
 from elastic.training.state import State
 from elastic.training.steps import Steps
 from tests.training.crew import STEPS_PER_EPOCH, Crew, job, make_state
-from tests.training.test_loop import all_but, all_ended_as, digests, first_in
+from tests.training.helpers import all_but, all_ended_as, digests, first_in
 
 TREE = {
     "h": torch.tensor([[1.5, -0.0]]),

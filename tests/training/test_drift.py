@@ -12,11 +12,11 @@ from elastic.errors import DriftError
 from elastic.training import commands as do
 from elastic.training import events as ev
 from elastic.training.agreement import Drift, Flags
-from elastic.training.core import Phase
 from elastic.training.drift import checksums, find_drift
+from elastic.training.standing import Phase
 from tests.training.crew import Crew, job
+from tests.training.helpers import all_but, all_ended_as, digests, first_in
 from tests.training.test_core import JOB, play, reducing
-from tests.training.test_loop import all_but, all_ended_as, digests, first_in
 
 
 def flip(tensor, bit=3, at=0):
@@ -100,7 +100,7 @@ def test_a_flipped_bit_is_an_error_that_names_it(crew):
     flip(doomed.state.model[0].weight)
     crew.go_on()
     # its header was made before: the next step finds it
-    rank = doomed.loop.standing.rank
+    rank = doomed.standing.rank
     for worker in crew.workers:
         assert isinstance(worker.actor.error, DriftError)
         text = str(worker.actor.error)
@@ -123,14 +123,14 @@ def test_the_majority_heals(crew, alone):
     """B7, S6: compared in each step, a fault leaves no trace: its leaves are computed again."""
     workers = crew.start(*[job(on_drift="heal", train_step=usual()) for _ in range(3)])
     doomed = workers[1]
-    usual_reduce = doomed.loop.steps.reduce
+    usual_reduce = doomed.loop.context.steps.reduce
 
     def reduce(group, step, lineage, flags):
         if step == 2:
             flip(doomed.state.model[0].weight)  # when its leaves are computed
         return usual_reduce(group, step, lineage, flags)
 
-    doomed.loop.steps.reduce = reduce
+    doomed.loop.context.steps.reduce = reduce
     crew.go_on()
     assert isinstance(doomed.actor.error, SystemExit)
     assert doomed.actor.error.code == 1
@@ -147,7 +147,7 @@ def test_it_is_looked_for_as_often_as_asked(crew):
     options = job(drift_every=3)
     options.loader.begin()
     workers = crew.start(options, job(drift_every=3))
-    steps = workers[0].loop.steps
+    steps = workers[0].loop.context.steps
     due = [n for n in range(1, 11) if steps._checksums(n, members=2)]
     assert due == [1, 4, 7, 10]
     assert not any(steps._checksums(n, members=1) for n in range(1, 11))

@@ -13,19 +13,13 @@ from elastic.collectives.frames import Header, Message, as_bytes
 from elastic.control import Candidate
 from elastic.errors import Aborted, ProtocolError
 from elastic.training import commands as do
-from elastic.training import core
-from elastic.training.core import Standing
-from elastic.training.lending import (
-    Borrower,
-    CopyHere,
-    FeedEnded,
-    Lender,
-    ResultHere,
-    cut,
-    pace,
-)
+from elastic.training import events as ev
+from elastic.training.borrower import Borrower, CopyHere, FeedEnded, ResultHere
+from elastic.training.lender import Lender
 from elastic.training.link import Inbox
 from elastic.training.newcomers import Copy
+from elastic.training.shares import cut
+from elastic.training.standing import Standing
 from elastic.world import Member, World
 from tests.training.test_transfer import Party, changed
 
@@ -42,12 +36,6 @@ def test_shares_are_equal_and_cover_every_byte_once():
         pieces = sorted((p.start, p.stop) for share in cuts for p in share if p.name == name)
         assert [a for a, _ in pieces] == [0, *(b for _, b in pieces[:-1])][: len(pieces)]
         assert (pieces[-1][1] if pieces else 0) == size
-
-
-def test_small_jobs_send_state_at_a_step_boundary():
-    assert pace(100) is None
-    assert pace(200 << 20) == core.Pace(1, 8)
-    assert pace(1 << 20) == core.Pace(4, 64)
 
 
 class Feeds:
@@ -117,8 +105,8 @@ def test_shares_of_two_members_make_the_state_that_both_had(newcomer):
     assert newcomer.messages() == []
     newcomer.invited("b").message("b", shares[1])
     (copy,) = newcomer.messages()
-    assert newcomer.borrower.told(copy) == core.Offered(2, 3, "a", {"model": "m"})
-    assert newcomer.borrower.restore() == core.Copied(3, "L")
+    assert newcomer.borrower.told(copy) == ev.Offered(2, 3, "a", {"model": "m"})
+    assert newcomer.borrower.restore() == ev.Copied(3, "L")
     assert newcomer.party.state.state_digest() == Side("a").party.state.state_digest()
 
 
@@ -140,7 +128,7 @@ def test_a_share_with_other_bytes_is_refused_and_state_untouched(newcomer):
     newcomer.invited().message("a", message)
     (ended,) = newcomer.messages()
     assert "another digest" in ended.reason
-    assert newcomer.borrower.told(ended) == core.FeedLost(2)
+    assert newcomer.borrower.told(ended) == ev.FeedLost(2)
     assert newcomer.party.state.state_digest() == before
 
 
@@ -210,7 +198,7 @@ def test_replayed_results_lead_to_the_same_state(newcomer):
     donor, lineage, results = fed(1, 2)
     for result in results:
         newcomer.inbox.put(result)
-    assert catch_up(newcomer, 2, lineage) == (core.Copied(2, lineage), [])
+    assert catch_up(newcomer, 2, lineage) == (ev.Copied(2, lineage), [])
     assert newcomer.party.state.state_digest() == donor.state.state_digest()
     assert newcomer.party.steps.last_line is None
 
@@ -242,7 +230,7 @@ def test_a_newcomer_tells_the_feeder_or_all_if_it_cannot(newcomer):
 
 def test_a_note_of_a_newcomer_is_for_the_core(newcomer):
     newcomer.borrower.heard(Note("c", 2, address="", step=7))
-    assert newcomer.inbox.get() == core.NewcomerAt(2, "c", 7)
+    assert newcomer.inbox.get() == ev.NewcomerAt(2, "c", 7)
 
 
 def test_buffers_are_copied_at_once_all_else_behind_the_step(newcomer):

@@ -9,12 +9,12 @@ import elastic.tensor.nn.functional as F
 from elastic.errors import StateError
 from elastic.tensor import nn
 from elastic.training import randomness
-from elastic.training.core import Phase
 from elastic.training.gradients import Bridge
+from elastic.training.standing import Phase
 from elastic.training.state import State
 from tests.training.crew import Crew, job, make_state
+from tests.training.helpers import all_but, all_ended_as, digests, first_in
 from tests.training.test_gradients import leaf, put
-from tests.training.test_loop import all_but, all_ended_as, digests, first_in
 
 
 class Watching(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from elastic.control import Candidate
-from elastic.training.newcomers import CANNOT, Copy, Pace, Warming
+from elastic.training.newcomers import CANNOT, Copy, Pace, Warming, pace
 
 C, D = Candidate(8, "c", "c:1"), Candidate(9, "d", "d:1")
 PACE = Pace(level=1, patience=5)
@@ -78,3 +78,9 @@ def test_what_a_stranger_says_is_not_heard():
 )
 def test_a_copy_leads_to_the_next_generation_with_its_feeder_only(generation, ids, leads):
     assert Copy(2, "a").leads_to(generation, ids) is leads
+
+
+def test_small_jobs_send_state_at_a_step_boundary():
+    assert pace(100) is None
+    assert pace(200 << 20) == Pace(1, 8)
+    assert pace(1 << 20) == Pace(4, 64)

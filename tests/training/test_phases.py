@@ -12,9 +12,9 @@ from elastic.audit import Leaf, Verifier, chain, line, opening, verify
 from elastic.phases import Phases
 from elastic.tensor import nn, optim
 from elastic.training import randomness
-from elastic.training.core import Phase
+from elastic.training.standing import Phase
 from tests.training.crew import STEPS_PER_EPOCH, Crew, Killed, job, make_state
-from tests.training.test_loop import all_but, all_ended_as, digests, first_in
+from tests.training.helpers import all_but, all_ended_as, digests, first_in
 
 STEPS = 5
 

@@ -70,3 +70,15 @@ def test_a_planned_change_is_no_recovery(marks):
     marks.formed(group(3), 1.2)
     marks.synced(1.5)
     assert marks.committed(7, 2.0).total_s == pytest.approx(1.0)
+
+
+def test_a_planned_change_tells_once_how_long_all_paused(marks):
+    marks.turned(1.0)
+    assert marks.resumed(1.25) == 0.25
+    assert marks.resumed(2.0) is None
+
+
+def test_a_planned_change_that_is_aborted_tells_no_pause(marks):
+    marks.turned(1.0)
+    marks.aborted(1.1)
+    assert marks.resumed(1.25) is None

@@ -155,6 +155,14 @@ def test_a_tree_survives_the_checkpoint_format():
     assert other.state_digest() == state.state_digest()
 
 
+def test_what_state_has_not_captured_is_refused():
+    state = make()
+    tree = state.capture()
+    del tree["random"], tree["step"]
+    with pytest.raises(StateError, match="got a tree without random, step; was it written by"):
+        state.restore(tree)
+
+
 def test_restore_keeps_the_objects():
     """PROTOCOL B5. Optimizers go on with the same parameters, in the same layout."""
     ema, table = torch.zeros(2), np.zeros(2)

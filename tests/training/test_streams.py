@@ -12,10 +12,10 @@ from elastic.audit import InStream, Leaf, Verifier, chain, line
 from elastic.data import DataLoader, IterableDataset
 from elastic.errors import ConfigError, DataError
 from elastic.training import randomness
-from elastic.training.core import Phase
+from elastic.training.standing import Phase
 from elastic.training.state import State
 from tests.training.crew import Crew, job, make_state
-from tests.training.test_loop import all_but, all_ended_as, digests, first_in
+from tests.training.helpers import all_but, all_ended_as, digests, first_in
 
 EPOCHS, STEPS = 2, 6
 

@@ -11,8 +11,8 @@ import elastic.tensor as torch
 from elastic.collectives.frames import as_bytes
 from elastic.errors import Aborted, ProtocolError
 from elastic.training.agreement import Flags, Plan
-from elastic.training.core import Standing
 from elastic.training.solo import SoloGroup
+from elastic.training.standing import Standing
 from elastic.training.steps import Steps
 from elastic.training.transfer import Mover
 from elastic.world import Member, World

@@ -1,0 +1,153 @@
+"""PROTOCOL S9 in the core: newcomers get State while the group trains."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from elastic.control import Candidate
+from elastic.training import commands as do
+from elastic.training import events as ev
+from elastic.training.agreement import Answer, Flags
+from elastic.training.newcomers import Pace
+from elastic.training.standing import Job, Standing
+from tests.training.test_core import JOB, C, answer, member, play, reducing
+
+WARM = replace(JOB, pace=Pace(level=1, patience=5))
+LEAVES = [ev.Computed(leaf) for leaf in range(4)]
+
+
+def lending(job: Job = WARM) -> Standing:
+    """Member a, the feeder, about to compute step 5; State after step 4 is lent to c."""
+    s = play(member(job), ev.CandidatesSeen((C,)), *LEAVES, job=job)[0]
+    return play(s, ev.Reduced(Flags(warm=(C,))), ev.Applied("M"), job=job)[0]
+
+
+def test_a_candidate_is_lent_state_after_the_step_whose_flags_say_so():
+    """PROTOCOL S4, S9: all copy State after the same step, and train on."""
+    s, commands = play(member(WARM), ev.CandidatesSeen((C,)), *LEAVES, job=WARM)
+    assert commands == (do.Reduce(4, Flags(warm=(C,))),)
+    s, commands = play(s, ev.Reduced(Flags(warm=(C,))), ev.Applied("M"), job=WARM)
+    assert commands == (do.Lend(4, (C,)), do.Compute(5, 0))
+    _, commands = play(s, *LEAVES, job=WARM)
+    assert commands == (do.Reduce(5, Flags()),)
+
+
+def test_the_feeder_sends_each_later_result_and_asks_for_the_join_once_it_is_level():
+    """PROTOCOL S9: rank 0 feeds, from before the turn to the last step of the generation."""
+    s, commands = play(lending(), *LEAVES, ev.Reduced(Flags()), ev.Applied("N"), job=WARM)
+    assert commands == (do.Feed(5, ("c",)), do.Compute(6, 0))
+    s, commands = play(s, ev.NewcomerAt(2, "c", 4), *LEAVES, job=WARM)
+    assert commands == (do.Reduce(6, Flags(joins=(C,))),)
+    s, commands = play(s, ev.Reduced(Flags(joins=(C,))), ev.Applied("O"), job=WARM)
+    assert commands == (do.Feed(6, ("c",)), do.Turn(6, (C,), ()), do.Await())
+    _, commands = play(s, ev.Formed(3, ("a", "b", "c"), 0), job=WARM)
+    assert commands[0] == do.Finish(("c",))
+
+
+def test_others_lend_but_do_not_feed():
+    s = replace(lending(), rank=1)
+    _, commands = play(s, *LEAVES, ev.Reduced(Flags()), ev.Applied("N"), job=WARM)
+    assert commands == (do.Compute(6, 4),) or do.Feed not in map(type, commands)
+
+
+def test_a_word_of_another_generation_is_not_heard():
+    s, _ = play(lending(), ev.NewcomerAt(1, "c", 4), *LEAVES, job=WARM)
+    assert s.flags == Flags()
+
+
+def test_a_candidate_that_dies_changes_nothing():
+    """PROTOCOL S9: what was to be sent to it is dropped after the step."""
+    s, _ = play(lending(), ev.CandidatesSeen(()), *LEAVES, job=WARM)
+    assert s.flags == Flags()
+    _, commands = play(s, ev.Reduced(Flags()), ev.Applied("N"), job=WARM)
+    assert commands == (do.Discard(("c",)), do.Compute(6, 0))
+
+
+def test_a_loss_voids_a_warm_up_which_begins_again():
+    s, commands = play(lending(), ev.Interrupted(), ev.Formed(3, ("a",), 0), job=WARM)
+    assert commands[0] == do.Discard(("c",))
+    s, _ = play(s, ev.Met((answer("a", 4, "M"),)), ev.Synced(), job=WARM)
+    s, _ = play(s, ev.CandidatesSeen((C,)), *(ev.Computed(leaf) for leaf in range(8)), job=WARM)
+    assert s.flags == Flags(warm=(C,))
+
+
+def test_a_join_in_the_same_step_goes_before_a_warm_up():
+    other = Candidate(7, "d")
+    _, commands = play(
+        reducing(WARM), ev.Reduced(Flags(joins=(other,), warm=(C,))), ev.Applied("M"), job=WARM
+    )
+    assert commands == (do.Turn(4, (other,), ()), do.Await())
+
+
+def borrower() -> Standing:
+    """Newcomer c, outside, with a copy of step 4 that a feeds."""
+    s = play(Standing(), ev.Admitted("c"))[0]
+    s, commands = play(s, ev.Offered(2, 4, "a", {}))
+    assert commands == (do.Restore(),)
+    s, commands = play(s, ev.Copied(4, "M"))
+    assert commands == (do.Report(4), do.Await())
+    return s
+
+
+def test_a_newcomer_replays_what_the_feed_brings_in_order():
+    s, commands = play(borrower(), ev.Fed(2, 5))
+    assert commands == (do.Replay(5),)
+    s, commands = play(s, ev.Copied(5, "N"))
+    assert commands == (do.Report(5), do.Await())
+    for stray in (ev.Fed(2, 5), ev.Fed(2, 7), ev.Fed(1, 6)):
+        assert play(s, stray)[1] == (do.Await(),)
+
+
+def test_a_newcomer_takes_the_last_steps_from_the_feed_and_nobody_waits_for_it():
+    """PROTOCOL S9: it says that its State is a copy; the others begin at once."""
+    s, commands = play(borrower(), ev.Formed(3, ("a", "c"), 1))
+    mine = Answer("c", 4, "M", 4, copy=True)
+    assert commands == (do.Meet(mine),)
+    answers = (answer("a", 6, "O"), mine)
+    s, commands = play(s, ev.Met(answers))
+    assert commands == (do.CatchUp(6, "O"),)
+    s, commands = play(s, ev.Copied(6, "O"))
+    assert (commands, s.applied, s.hooked, s.copy) == ((do.Sync(),), 6, 6, None)
+    a = replace(Standing(applied=6, lineage="O", hooked=6), id="a")
+    assert play(a, ev.Formed(3, ("a", "c"), 0), ev.Met(answers))[1] == (do.Sync(),)
+
+
+@pytest.mark.parametrize(
+    "formed",
+    [
+        ev.Formed(4, ("a", "c"), 1),
+        ev.Formed(3, ("b", "c"), 1),
+        ev.Formed(3, ("a", "c"), 1, paused=True),
+    ],
+)
+def test_a_copy_that_no_feed_brings_level_is_worth_nothing(formed):
+    s, commands = play(borrower(), formed)
+    assert (s.copy, s.lineage) == (None, "")
+    assert not any(isinstance(each, do.Meet) and each.answer.copy for each in commands)
+
+
+def test_a_feed_that_is_lost_while_catching_up_ends_the_claim():
+    s, _ = play(borrower(), ev.Formed(3, ("a", "c"), 1))
+    s, _ = play(s, ev.Met((answer("a", 6, "O"), answer("c", 4, "M", copy=True))))
+    s, _ = play(s, ev.Interrupted())
+    _, commands = play(s, ev.Formed(4, ("a", "c"), 1))
+    assert commands == (do.Meet(Answer("c", 4, "", 4)),)
+
+
+def test_a_newcomer_that_cannot_be_lent_state_says_so():
+    """PROTOCOL S9, B6: it gets State at a step boundary, or is refused there by name."""
+    s = replace(play(Standing(), ev.Admitted("c"))[0], identity={"threads": "1"})
+    _, commands = play(s, ev.Offered(2, 4, "a", {"threads": "2"}))
+    assert commands == (do.Report(-1), do.Await())
+    s, commands = play(borrower(), ev.FeedLost(2))
+    assert commands == (do.Report(-1), do.Await())
+    assert (s.copy, s.lineage) == (None, "")
+
+
+def test_a_member_takes_no_copy():
+    s, _ = play(member(), ev.Interrupted())
+    for stray in (ev.Offered(2, 4, "a", {}), ev.Fed(2, 4), ev.FeedLost(2)):
+        assert play(s, stray) == (replace(play(s, stray)[0]), (do.Await(),))
+        assert play(s, stray)[0].lineage == "L"
