@@ -22,13 +22,13 @@ PAGE = HOUSE / "docs" / "observability.md"
 
 
 def told_in_code():
-    """Names of the events that the code tells: `_tell("…")` and `evidence.event("…")`."""
+    """Names of the events that the code tells: `tell("…")` and `evidence.event("…")`."""
     for room in ("agent", "training"):
         for path in (HOUSE / "elastic" / room).glob("*.py"):
             for call in ast.walk(ast.parse(path.read_text())):
                 if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
                     continue
-                if call.func.attr in ("_tell", "event") and call.args:
+                if call.func.attr in ("tell", "event") and call.args:
                     if isinstance(call.args[0], ast.Constant):
                         yield call.args[0].value
 
