@@ -82,7 +82,8 @@ def _on_listed(s: Standing, event: ev.Listed, now: float, cfg: Settings) -> Move
     if first and s.record and s.record.status == FAILED and not present:
         s = replace(s, revive=True)
     s, lapsed = _lapse(s, [id for id in s.mine if id not in present])
-    s, commands = suspect_absent(_know_ours(s))
+    s = _know_ours(s)
+    s, commands = suspect_absent(s, s.record.ids if s.record else (), now, cfg)
     stray = _stray(s)
     return s, (*lapsed, *commands, *((do.DropMembers(stray),) if stray else ()))
 
@@ -91,7 +92,7 @@ def _on_found(s: Standing, event: ev.Found, now: float, cfg: Settings) -> Move:
     found = {member.id: created for created, member in event.members if member.id not in s.dropped}
     known = s.known | {member.id: member for _, member in event.members}
     s = replace(s, listing=False, present=s.present | found, known=known)
-    return suspect_absent(s, event.asked)
+    return suspect_absent(s, event.asked, now, cfg)
 
 
 def _stray(s: Standing) -> tuple[str, ...]:
@@ -118,7 +119,9 @@ def _on_member_seen(s: Standing, event: ev.MemberSeen, now: float, cfg: Settings
 
 def _on_member_gone(s: Standing, event: ev.MemberGone, now: float, cfg: Settings) -> Move:
     s, lapsed = _lapse(s, [event.id])
-    s, commands = suspect_absent(replace(s, present=_without(s.present, [event.id])))
+    # Of the others nothing was said: who is not present may be one that was not heard of yet.
+    s = replace(s, present=_without(s.present, [event.id]))
+    s, commands = suspect_absent(s, [event.id], now, cfg)
     return s, (*lapsed, *commands)
 
 
@@ -222,6 +225,7 @@ def _adopt(s: Standing, record: Record | None, revision: int, now: float) -> Sta
         gone={i: y for i, y in s.gone.items() if i in record.members and i not in s.silent},
         doubted=s.silent & record.members,
         silent=frozenset(),
+        not_found={},
         exited=s.exited & record.members,
         suspects=frozenset(),
         reset="",

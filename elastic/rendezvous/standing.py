@@ -56,6 +56,8 @@ class Standing:
     """Members that are counted dead for their silence alone."""
     doubted: frozenset[str] = frozenset()
     """Members that were silent in the generation before: to be asked again, before they count."""
+    not_found: dict[str, float] = field(default_factory=dict)
+    """Members of the record whose key was asked for in vain, and when first."""
     greeted: frozenset[str] = frozenset()
     """Agents of the group that reach this one, and it them (M7)."""
     greeting: bool = False

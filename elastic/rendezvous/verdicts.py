@@ -6,6 +6,7 @@ silence is an edge between two, of which either may be at fault, and holds for i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -68,30 +69,35 @@ def _look_around(s: Standing, id: str) -> Move:
     return s, commands
 
 
-def suspect_absent(s: Standing, among: tuple[str, ...] | None = None) -> Move:
+def suspect_absent(s: Standing, among: Iterable[str], now: float, cfg: Settings) -> Move:
     """A key that is gone while the record names its member is a suspicion, not a proof (M6)."""
     commands: Commands = ()
     if phase(s) is Phase.INSIDE and s.record is not None:
-        for id in s.record.ids if among is None else among:
-            if (
-                id in s.record.members
-                and id not in s.present
-                and id not in s.mine
-                and id not in s.gone
-            ):
+        for id in among:
+            if id not in s.record.members or id in s.present or id in s.mine:
+                continue
+            if id in s.known:
                 s, more = _probe(s, id, "")
                 commands += more
+            else:
+                s = _not_found(s, id, now, cfg)
     return s, commands
 
 
+def _not_found(s: Standing, id: str, now: float, cfg: Settings) -> Standing:
+    """Nobody can be asked who has no address; who lives and has lost its lease writes it again."""
+    since = s.not_found.get(id, now)
+    if now - since >= cfg.silence_s:
+        return replace(s, gone=s.gone | {id: "its key vanished before it was known"})
+    return replace(s, not_found=s.not_found | {id: since}, retry_at=now + cfg.retry_s)
+
+
 def _probe(s: Standing, id: str, by: str, patient: bool = False) -> Move:
-    if id in s.suspects or id in s.gone:
+    if id in s.suspects or id in s.gone or id not in s.known:
         return s, ()
     assert s.record is not None
     generation = s.record.generation
     s = replace(s, suspects=s.suspects | {id})
-    if id not in s.known:
-        return replace(s, gone=s.gone | {id: "its key vanished before it was known"}), ()
     return s, (do.Probe(generation, s.known[id], by, patient),)
 
 
