@@ -123,8 +123,8 @@ class Operations:
         Raises:
             ConfigError: the members' forests have other segments or leaves, or share a leaf.
         """
-        lent = {node: partial.lend() for node, partial in forest.partials.items()}
-        return self._reduce(tag, Shipment(forest.n_leaves, forest.map, lent, np.add), header)
+        mine = Shipment(forest.n_leaves, forest.map, forest.lend(), np.add)
+        return self._reduce(tag, mine, header)
 
     def _reduce(self, tag: str, mine: Shipment, header: Blob) -> tuple[list[bytes], Partial | None]:
         if plan.algorithm(self.size, mine.map.nbytes, self.direct_below_bytes) == "direct":

@@ -18,7 +18,7 @@ import numpy as np
 from elastic.collectives import plan
 from elastic.collectives.plan import Node
 
-__all__ = ["Forest", "Partial", "SegmentMap", "add", "reduce"]
+__all__ = ["Forest", "Partial", "Pieces", "SegmentMap", "add", "reduce"]
 
 Ranges = tuple[tuple[int, int], ...]
 """(start, stop) in elements, one for each vector."""
@@ -140,6 +140,10 @@ class Partial:
         cuts = zip(self.vectors, ranges, strict=True)
         return Partial(map, [vector[a:b] for vector, (a, b) in cuts], self.present, owned=False)
 
+    def laid_out(self) -> Partial:
+        """Return this: its segments lie in vectors."""
+        return self
+
     def lend(self) -> Partial:
         """Return the same sum, into which `add` does not write."""
         return Partial(self.map, self.vectors, self.present, owned=False)
@@ -151,16 +155,53 @@ class Partial:
         return Partial(self.map, [vector.copy() for vector in self.vectors], self.present.copy())
 
 
-def add(left: Partial, right: Partial, combine: np.ufunc = np.add) -> Partial:
+class Pieces:
+    """What one leaf gives, as it was computed: an array a segment, None where it is absent.
+
+    It is read only, and laid out in vectors when something is added to it or it is sent: so no
+    gradient is copied before that.
+
+    Attributes:
+        map: where its segments will lie.
+        present: which segments are there.
+    """
+
+    __slots__ = ("_arrays", "map", "present")
+
+    def __init__(self, map: SegmentMap, arrays: Sequence[np.ndarray | None]):
+        self.map = map
+        self._arrays = arrays
+        self.present = np.array([array is not None for array in arrays], bool)
+
+    def __getitem__(self, segment: int) -> np.ndarray | None:
+        """Return a segment, flattened in C order; None if it is absent."""
+        array = self._arrays[segment]
+        return None if array is None else array.reshape(-1)
+
+    def laid_out(self) -> Partial:
+        """Return a partial sum with vectors of its own."""
+        made = Partial.empty(self.map)
+        for segment in np.flatnonzero(self.present).tolist():
+            made[segment] = self._arrays[segment]
+        return made
+
+
+def add(left: Partial | Pieces, right: Partial | Pieces, combine: np.ufunc = np.add) -> Partial:
     """Return left + right, in the vectors of one that is owned, else in new ones."""
-    into = left if left.owned else right if right.owned else Partial.empty(left.map)
-    if left.present.all() and right.present.all():
+    into = next((each for each in (left, right) if isinstance(each, Partial) and each.owned), None)
+    into = into or Partial.empty(left.map)
+    present = left.present | right.present
+    if isinstance(left, Pieces) or isinstance(right, Pieces) or not _are_whole(left, right):
+        for segment in np.flatnonzero(present).tolist():
+            _add_segment(left[segment], right[segment], into._view(segment), combine)
+    else:
         for a, b, out in zip(left.vectors, right.vectors, into.vectors, strict=True):
             combine(a, b, out=out)
-    else:
-        for segment in np.flatnonzero(left.present | right.present).tolist():
-            _add_segment(left[segment], right[segment], into._view(segment), combine)
-    return Partial(left.map, into.vectors, left.present | right.present)
+    return Partial(left.map, into.vectors, present)
+
+
+def _are_whole(left: Partial, right: Partial) -> bool:
+    return bool(left.present.all() and right.present.all())
 
 
 def _add_segment(
@@ -205,10 +246,10 @@ class Forest:
     def __init__(self, n_leaves: int, map: SegmentMap):
         self.n_leaves = n_leaves
         self.map = map
-        self.partials: dict[Node, Partial] = {}
+        self.partials: dict[Node, Partial | Pieces] = {}
 
-    def put(self, leaf: int, partial: Partial) -> None:
-        """Take over the partial sum of one leaf and add it upwards while the sibling is held."""
+    def put(self, leaf: int, partial: Partial | Pieces) -> None:
+        """Take over what one leaf gives and add it upwards while the sibling is held."""
         if not 0 <= leaf < self.n_leaves or leaf in self.leaves():
             raise ValueError(f"a forest over {self.n_leaves} leaves takes each once, got {leaf}")
         self.partials[leaf, leaf + 1] = partial
@@ -218,6 +259,12 @@ class Forest:
                 return
             pair = self.partials.pop(left), self.partials.pop(right)
             self.partials[parent] = add(*pair)
+
+    def lend(self) -> dict[Node, Partial]:
+        """Return the partial sums laid out in vectors, into which `add` does not write."""
+        laid_out = {node: partial.laid_out() for node, partial in self.partials.items()}
+        self.partials.update(laid_out)
+        return {node: partial.lend() for node, partial in laid_out.items()}
 
     def nodes(self) -> tuple[Node, ...]:
         """Return the nodes held, in order."""

@@ -143,6 +143,11 @@ class Dealing:
             self.seed = int(drawn.item())
 
     @property
+    def micro_batch_size(self) -> int:
+        """How many samples a full leaf has."""
+        return sampling.micro_batch_size(self.batch_size, self.micro_batches)
+
+    @property
     def _samples(self) -> int:
         """How many indices an epoch draws."""
         return len(self.sampler)  # type: ignore[arg-type]

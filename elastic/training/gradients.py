@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import elastic.tensor as torch
-from elastic.collectives.partial import Partial, SegmentMap
+from elastic.collectives.partial import Partial, Pieces, SegmentMap
 from elastic.errors import ProtocolError, StateError
 from elastic.tensor import Tensor, nn
 from elastic.training.merging import Merge, rule_of
@@ -27,13 +27,13 @@ __all__ = ["Bridge", "Taken"]
 
 @dataclass(frozen=True)
 class Taken:
-    """What a leaf gives: `partial` is to be added up, `buffers` (small, JSON) goes to everybody.
+    """What a leaf gives: `pieces` are to be added up, `buffers` (small, JSON) go to everybody.
 
     `buffers` has only what the leaf changed: the increase of an integer buffer (for the largest) as
     nested lists, the new bytes of any other as base64.
     """
 
-    partial: Partial
+    pieces: Pieces
     buffers: dict[str, Any]
 
 
@@ -57,7 +57,9 @@ class Bridge:
         self._others = [*of[Merge.LAST], *of[Merge.EQUAL]]
         self.names = (*params, *(buffer.path for buffer in self._added))
         tensors = [*self._params, *(buffer.tensor for buffer in self._added)]
-        self.map = SegmentMap.of((_sum_dtype(t), t.numel()) for t in tensors)
+        self._dtypes = [_sum_dtype(tensor) for tensor in tensors]
+        lengths = [tensor.numel() for tensor in tensors]
+        self.map = SegmentMap.of(zip(self._dtypes, lengths, strict=True))
         self._began = False
 
     @property
@@ -96,21 +98,23 @@ class Bridge:
         self._began = False
 
     def take(self, weight: float) -> Taken:
-        """Return weight × gradients and the changes of buffers; then undo the leaf."""
+        """Return weight × gradients and the changes of buffers; then undo the leaf.
+
+        A full micro-batch weighs 1 and others relative to it: most gradients are added as they are.
+        """
         if not self._began:
             raise ProtocolError("Bridge.take expects a begin before the micro-batch, got none")
-        partial = Partial.empty(self.map)
-        for segment, param in enumerate(self._params):
-            if param.grad is not None:
-                _write(partial, segment, param.grad.cpu().numpy(), weight)
-        for segment, buffer in enumerate(self._added, len(self._params)):
-            if buffer.changed():
-                times = weight if buffer.rule is Merge.MEAN else 1
-                _write(partial, segment, buffer.change(), times)
+        pieces: list[np.ndarray | None] = []
+        for param, dtype in zip(self._params, self._dtypes, strict=False):
+            grad = param.grad
+            pieces.append(None if grad is None else _scaled(grad.cpu().numpy(), dtype, weight))
+        for buffer, dtype in zip(self._added, self._dtypes[len(self._params) :], strict=True):
+            times = weight if buffer.rule is Merge.MEAN else 1.0
+            pieces.append(_scaled(buffer.change(), dtype, times) if buffer.changed() else None)
         integers = {b.path: b.change().tolist() for b in self._integers if b.changed()}
         others = {b.path: b.text() for b in self._others if b.changed()}
         self.discard()
-        return Taken(partial, {**integers, **others})
+        return Taken(Pieces(self.map, pieces), {**integers, **others})
 
     def put(
         self, total: Partial | None, weight: float, changes: Sequence[Mapping[str, Any]]
@@ -231,12 +235,10 @@ def _wide(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.int64) if dtype.kind in "iu" else dtype
 
 
-def _write(partial: Partial, segment: int, values: np.ndarray, weight: float) -> None:
-    vector, start, stop = partial.map.segments[segment]
-    flat = partial.vectors[vector][start:stop]
-    wide = values.astype(flat.dtype, copy=False)
-    np.multiply(wide, weight, out=flat.reshape(values.shape))  # C order, whatever the gradient's is
-    partial.present[segment] = True
+def _scaled(values: np.ndarray, dtype: np.dtype, weight: float) -> np.ndarray:
+    """Return weight × values; a weight of 1, that of a full micro-batch, takes them as they are."""
+    wide = values.astype(dtype, copy=False)
+    return wide if weight == 1 else wide * weight
 
 
 def _mean(values: np.ndarray, weight: float, param: Tensor) -> Tensor:

@@ -116,8 +116,8 @@ class Steps:
         except StopIteration:
             self.bridge.discard()
             return Computed(leaf, stop=True)
-        taken = self.bridge.take(weight)
-        self._forest.put(leaf, taken.partial)
+        taken = self.bridge.take(weight / self.loader.micro_batch_size)
+        self._forest.put(leaf, taken.pieces)
         self._carries[leaf] = packed
         self._records[leaf] = LeafRecord(
             leaf, -1, evidence, weight, metrics, taken.buffers, len(packed)
@@ -258,7 +258,8 @@ class Steps:
         return after
 
     def _give_gradients(self, result: StepResult) -> None:
-        weight = tree_sum([record.weight for record in result.leaves])
+        full = self.loader.micro_batch_size
+        weight = tree_sum([record.weight / full for record in result.leaves])
         self.bridge.put(result.total, weight or 0.0, [r.buffers for r in result.leaves])
 
     def _announcement(self, epoch: int) -> Announcement | InStream | None:

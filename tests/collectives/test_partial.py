@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from elastic.collectives import plan
-from elastic.collectives.partial import Forest, Partial, SegmentMap, add, reduce
+from elastic.collectives.partial import Forest, Partial, Pieces, SegmentMap, add, reduce
 
 MAP = SegmentMap.of([("float32", 3), ("float64", 1), ("float32", 2)])
 
@@ -39,6 +39,15 @@ def bits(partial: Partial) -> list[bytes | None]:
 def copy(partial: Partial) -> Partial:
     vectors = [vector.copy() for vector in partial.vectors]
     return Partial(partial.map, vectors, partial.present.copy())
+
+
+def as_pieces(partial: Partial) -> Pieces:
+    """The same leaf as `backward` leaves it: an array a segment, which nobody may write."""
+    arrays = [partial[segment] for segment in range(len(MAP.segments))]
+    for array in arrays:
+        if array is not None:
+            array.flags.writeable = False
+    return Pieces(MAP, arrays)
 
 
 def reference(leaves: dict[int, Partial], node: plan.Node, segment: int) -> np.ndarray | None:
@@ -106,6 +115,31 @@ def test_a_forest_keeps_only_maximal_subtrees():
     assert forest.leaves() == {0, 1, 2, 3, 5}
 
 
+def test_pieces_are_laid_out_in_c_order():
+    """B5: whatever layout a gradient came in, and whatever dtype, its segment is one."""
+    map = SegmentMap.of([("float32", 6), ("float32", 1)])
+    alone = Pieces(map, [np.arange(6.0).reshape(3, 2).T, None])
+    assert alone.laid_out()[0].tolist() == [0, 2, 4, 1, 3, 5]
+    assert alone.laid_out()[1] is None
+    both = add(alone, Pieces(map, [np.ones((2, 3), np.float32), np.float32(4).reshape(())]))
+    assert both[0].tolist() == [1, 3, 5, 2, 4, 6]
+    assert both[1].tolist() == [4]
+    assert both.vectors[0].dtype == np.float32
+
+
+def test_what_a_forest_lends_is_not_written_to():
+    """A reduction that was aborted is done again with what is held (S5)."""
+    rng = np.random.default_rng(0)
+    forest = Forest(4, MAP)
+    for leaf in (0, 2, 3):
+        forest.put(leaf, as_pieces(leaf_partial(rng)))
+    first, second = forest.lend(), forest.lend()
+    assert [bits(first[node]) for node in first] == [bits(second[node]) for node in second]
+    assert [part.owned for part in first.values()] == [False, False]
+    whole = bits(reduce(first, 4))
+    assert bits(reduce(forest.lend(), 4)) == whole
+
+
 @pytest.mark.parametrize("leaf", [-1, 2, 7])
 def test_a_forest_takes_each_leaf_once(leaf):
     forest = Forest(6, MAP)
@@ -127,9 +161,10 @@ def test_any_holding_gives_the_same_bits():
         leaves = {leaf: leaf_partial(rng) for leaf in range(n) if chance.random() < 0.9}
         forests = [Forest(n, MAP) for _ in range(size)]
         for leaf in chance.sample(sorted(leaves), len(leaves)):
-            chance.choice(forests).put(leaf, copy(leaves[leaf]))
-        parts = {node: part for forest in forests for node, part in forest.partials.items()}
-        total = reduce({node: part.lend() for node, part in parts.items()}, n)
+            given = as_pieces(leaves[leaf]) if chance.random() < 0.5 else copy(leaves[leaf])
+            chance.choice(forests).put(leaf, given)
+        parts = {node: part for forest in forests for node, part in forest.lend().items()}
+        total = reduce(parts, n)
         for segment in range(len(MAP.segments)):
             expected = reference(leaves, plan.root(n), segment)
             got = total[segment] if total else None

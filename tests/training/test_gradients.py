@@ -38,9 +38,9 @@ def leaf(bridge, weight, compute):
 
 def put(bridge, leaves, weights):
     """Hand the sum of the leaves back, as the loop does: `buffers` travels as JSON."""
-    total = leaves[0].partial.lend()
+    total = leaves[0].pieces
     for each in leaves[1:]:
-        total = add(total, each.partial.lend())
+        total = add(total, each.pieces)
     changes = [json.loads(json.dumps(each.buffers)) for each in leaves]
     bridge.put(total, float(sum(weights)), changes)
 
@@ -69,7 +69,7 @@ def test_a_gradient_is_none_only_if_it_is_none_in_every_leaf():
         leaf(bridge, 1, lambda: module[0](x).sum().backward()),
         leaf(bridge, 3, lambda: (module[0](x) + module[1](x)).sum().backward()),
     ]
-    assert [each.partial.present.tolist() for each in leaves] == [
+    assert [each.pieces.present.tolist() for each in leaves] == [
         [True, False, False],
         [True, True, False],
     ]
@@ -89,13 +89,29 @@ def test_negative_zero_survives_absent_leaves():
     assert np.signbit(module.weight.grad.numpy()).all()
 
 
+def test_a_full_micro_batch_is_taken_as_it_is():
+    """PROTOCOL B1. It weighs 1: its gradient is not copied, and not written to either."""
+    module = nn.Linear(1, 1, bias=False)
+    bridge, kept = bridge_of(module), []
+
+    def compute():
+        module(torch.ones(1, 1)).sum().backward()
+        kept.append(module.weight.grad)
+
+    leaves = [leaf(bridge, 1.0, compute), leaf(bridge, 0.5, compute)]
+    assert np.shares_memory(leaves[0].pieces[0], kept[0].numpy())
+    put(bridge, leaves, (1.0, 0.5))
+    assert module.weight.grad.item() == 1.0
+    assert [grad.item() for grad in kept] == [1.0, 1.0]
+
+
 def test_gradients_start_from_none_and_are_none_after_a_leaf():
     """PROTOCOL B2."""
     module = nn.Linear(1, 1)
     bridge = bridge_of(module)
     module.weight.grad = torch.full((1, 1), 100.0)
     taken = leaf(bridge, 1, lambda: module(torch.ones(1, 1)).sum().backward())
-    assert taken.partial[0].tolist() == [1.0]
+    assert taken.pieces[0].tolist() == [1.0]
     assert module.weight.grad is None
 
 
@@ -180,7 +196,7 @@ def test_each_micro_batch_starts_from_the_committed_buffers():
     bridge = bridge_of(module)
     for _ in range(2):
         taken = leaf(bridge, 2, lambda: module(torch.tensor([[1.0], [3.0]])))
-        assert taken.partial[2].tolist() == pytest.approx([2 * 0.2])
+        assert taken.pieces[2].tolist() == pytest.approx([2 * 0.2])
         assert module.running_mean.item() == 0.0
         assert module.num_batches_tracked.item() == 0
 
@@ -245,7 +261,7 @@ def test_a_write_through_data_is_seen():
     module = nn.BatchNorm1d(1)
     bridge = bridge_of(module)
     taken = leaf(bridge, 2, lambda: module.running_mean.data.add_(3))
-    assert taken.partial[2].tolist() == [6.0]
+    assert taken.pieces[2].tolist() == [6.0]
     assert module.running_mean.item() == 0.0
 
 
@@ -277,16 +293,14 @@ def test_the_same_bits_for_any_grouping_of_leaves():
     module = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3))
     bridge = bridge_of(module)
     batches = [torch.randn(3, 4) for _ in range(4)]
-    taken = [
-        leaf(bridge, 3, lambda x=x: (module(x) ** 2).sum().backward()).partial for x in batches
-    ]
+    taken = [leaf(bridge, 3, lambda x=x: (module(x) ** 2).sum().backward()).pieces for x in batches]
     again = [
-        leaf(bridge, 3, lambda x=x: (module(x) ** 2).sum().backward()).partial
+        leaf(bridge, 3, lambda x=x: (module(x) ** 2).sum().backward()).pieces
         for x in reversed(batches)
     ][::-1]
 
     def tree(parts):
-        left, right = add(parts[0].lend(), parts[1].lend()), add(parts[2].lend(), parts[3].lend())
+        left, right = add(parts[0], parts[1]), add(parts[2], parts[3])
         return add(left, right)
 
     first, second = tree(taken), tree(again)
