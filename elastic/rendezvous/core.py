@@ -8,13 +8,16 @@ compare-and-swap, a repeated event or a late one needs no case of its own.
 What the record should say follows from what is known in `wish.py`; who is dead is found in
 `verdicts.py`, who may come in in `hellos.py`. Rules are those of
 docs/protocol.md, M.
+
+Of some events hundreds come at once. A run of one kind goes to its handler as a whole, and what
+follows is found once a burst: so a burst costs what one event costs, and not its length times that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any
 
 from elastic.errors import ProtocolError
@@ -28,7 +31,7 @@ from elastic.rendezvous.standing import Phase, Standing, phase, told
 from elastic.rendezvous.verdicts import (
     ask_again,
     on_suspected,
-    on_verdict,
+    on_verdicts,
     patience_s,
     suspect_absent,
 )
@@ -55,15 +58,22 @@ def step(s: Standing, event: Any, now: float, cfg: Settings) -> Move:
     Raises:
         ProtocolError: the event means nothing in this phase.
     """
-    here = phase(s)
-    s = replace(s, story=(*s.story[-40:], (now, here, event)))
-    handler = TABLE.get((here, type(event)))
-    if handler is None:
-        name = type(event).__name__
-        raise ProtocolError(f"{name} means nothing when {here.value}:{told(s)}")
-    s, commands = handler(s, event, now, cfg)
+    commands: Commands = ()
+    for kind, run in groupby(event.events if isinstance(event, ev.Burst) else (event,), type):
+        s, more = _learn(s, kind, tuple(run), now, cfg)
+        commands += more
     s, more = _reconcile(s, now, cfg)
-    return s, (*commands, *more)
+    return s, commands + more
+
+
+def _learn(s: Standing, kind: type, run: tuple[Any, ...], now: float, cfg: Settings) -> Move:
+    here = phase(s)
+    told_as = run[0] if len(run) == 1 else ev.Burst(run)
+    s = replace(s, story=(*s.story[-40:], (now, here, told_as)))
+    handler = TABLE.get((here, kind))
+    if handler is None:
+        raise ProtocolError(f"{kind.__name__} means nothing when {here.value}:{told(s)}")
+    return handler(s, run if kind in ev.BURSTS else run[0], now, cfg)
 
 
 # -- what events change in what is known --------------------------------------------------------
@@ -109,19 +119,23 @@ def _on_record(s: Standing, event: ev.RecordSeen, now: float, cfg: Settings) -> 
     return _adopt(s, event.record, event.revision, now), ()
 
 
-def _on_member_seen(s: Standing, event: ev.MemberSeen, now: float, cfg: Settings) -> Move:
-    id = event.member.id
-    if id in s.dropped:
-        return s, ()
-    present, known = s.present | {id: event.created}, s.known | {id: event.member}
+def _on_members_seen(
+    s: Standing, events: Sequence[ev.MemberSeen], now: float, cfg: Settings
+) -> Move:
+    seen = {e.member.id: e for e in events if e.member.id not in s.dropped}
+    present = s.present | {id: e.created for id, e in seen.items()}
+    known = s.known | {id: e.member for id, e in seen.items()}
     return replace(s, present=present, known=known), ()
 
 
-def _on_member_gone(s: Standing, event: ev.MemberGone, now: float, cfg: Settings) -> Move:
-    s, lapsed = _lapse(s, [event.id])
+def _on_members_gone(
+    s: Standing, events: Sequence[ev.MemberGone], now: float, cfg: Settings
+) -> Move:
+    ids = tuple(event.id for event in events)
+    s, lapsed = _lapse(s, ids)
     # Of the others nothing was said: who is not present may be one that was not heard of yet.
-    s = replace(s, present=_without(s.present, [event.id]))
-    s, commands = suspect_absent(s, [event.id], now, cfg)
+    s = replace(s, present=_without(s.present, ids))
+    s, commands = suspect_absent(s, ids, now, cfg)
     return s, (*lapsed, *commands)
 
 
@@ -196,8 +210,10 @@ def _lapse(s: Standing, ids: Iterable[str]) -> Move:
 
     It may have been admitted and lost while this agent heard nothing: no id is used again.
     """
-    kept = {*s.inside, *(s.record.ids if s.record else ())}
     lapsed = [id for id in ids if s.mine.get(id)]
+    if not lapsed:
+        return s, ()
+    kept = {*s.inside, *(s.record.ids if s.record else ())}
     s = replace(s, mine=s.mine | dict.fromkeys((id for id in lapsed if id in kept), False))
     used = tuple(id for id in lapsed if id not in kept)
     if not used or s.told_over:
@@ -496,8 +512,8 @@ _EVERYWHERE: dict[type, Callable[..., Move]] = {
     ev.Listed: _on_listed,
     ev.Found: _on_found,
     ev.RecordSeen: _on_record,
-    ev.MemberSeen: _on_member_seen,
-    ev.MemberGone: _on_member_gone,
+    ev.MemberSeen: _on_members_seen,
+    ev.MemberGone: _on_members_gone,
     ev.WorkersReady: _on_workers_ready,
     ev.WorkerExited: _on_worker_exited,
     ev.LeaveAsked: _on_leave_asked,
@@ -511,7 +527,7 @@ _EVERYWHERE: dict[type, Callable[..., Move]] = {
 }
 _IN_A_GROUP: dict[type, Callable[..., Move]] = {
     ev.Suspected: on_suspected,
-    ev.Verdict: on_verdict,
+    ev.Verdict: on_verdicts,
     ev.BoundaryReached: _on_boundary,
     ev.WorkersFinished: _on_finished,
 }

@@ -11,8 +11,10 @@ from elastic.wire import Vocabulary
 from elastic.world import Member
 
 __all__ = [
+    "BURSTS",
     "EVENTS",
     "BoundaryReached",
+    "Burst",
     "FailureNoted",
     "Found",
     "Greeted",
@@ -118,6 +120,17 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Burst:
+    """What came while the event before was dealt with: all of it is known first, then acted on."""
+
+    events: tuple[MemberSeen | MemberGone | Suspected | Verdict, ...]
+
+
+BURSTS = (MemberSeen, MemberGone, Suspected, Verdict)
+"""Of these many may come at once: when hosts join or are lost, one for each member."""
+
+
+@dataclass(frozen=True)
 class Greeted:
     """What became of a greeting: agents that we and they reach, and why not the others."""
 
@@ -204,6 +217,7 @@ EVENTS = Vocabulary(
         WorkerExited,
         Suspected,
         Verdict,
+        Burst,
         Greeted,
         BoundaryReached,
         LeaveAsked,

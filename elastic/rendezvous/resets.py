@@ -7,6 +7,7 @@ those of this generation must go, earlier ones tell the two ends apart, until th
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import chain
 
@@ -22,11 +23,11 @@ ROW_S = 60.0
 """What follows the last such generation so much later begins a new row."""
 
 
-def broke(s: Standing, by: str, id: str) -> Standing:
-    """One of ours (`by`) has lost the connection to this member, which may yet prove dead."""
+def broke(s: Standing, connections: Iterable[tuple[str, str]]) -> Standing:
+    """Each is one of ours that has lost the connection to a member, which may yet prove dead."""
     assert s.record is not None
-    edge = (min(by, id), max(by, id))
-    return replace(s, edges=s.edges | {edge: s.record.generation}) if by else s
+    edges = ((min(by, id), max(by, id)) for by, id in connections)
+    return replace(s, edges=s.edges | dict.fromkeys(edges, s.record.generation))
 
 
 def accuser(s: Standing, id: str) -> str:

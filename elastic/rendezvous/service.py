@@ -23,6 +23,7 @@ from elastic.errors import AuthError, ConfigError, StoreUnavailable
 from elastic.rendezvous import commands as do
 from elastic.rendezvous import core
 from elastic.rendezvous import events as ev
+from elastic.rendezvous.inbox import Inbox
 from elastic.rendezvous.record import RUNNING, Keys, Record, decode_member, encode_member
 from elastic.rendezvous.settings import Settings
 from elastic.rendezvous.standing import Phase, Standing, phase
@@ -93,7 +94,7 @@ class Rendezvous:
         self.standing = Standing(site.agent)
         self.record: Record | None = None
         """The record as it was at the start."""
-        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._inbox = Inbox()
         self._wake_at: float | None = None
         self._relist_at = 0.0
         self._lease: Lease | None = None
@@ -161,15 +162,11 @@ class Rendezvous:
         now = monotonic()
         due = min(self._relist_at, self._wake_at or self._relist_at)
         try:
-            return self._inbox.get(timeout=max(0.0, due - now)) if due > now else self._due(now)
+            return self._inbox.get(max(0.0, due - now))
         except queue.Empty:
             return self._due(monotonic())
 
     def _due(self, now: float) -> Any:
-        try:
-            return self._inbox.get_nowait()
-        except queue.Empty:
-            pass
         if self._wake_at is not None and now >= self._wake_at:
             self._wake_at = None
             return ev.Tick()

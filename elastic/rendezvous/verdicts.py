@@ -6,8 +6,10 @@ silence is an edge between two, of which either may be at fault, and holds for i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from elastic.rendezvous import commands as do
@@ -17,7 +19,7 @@ from elastic.rendezvous.resets import accuser, break_between, broke
 from elastic.rendezvous.settings import Settings
 from elastic.rendezvous.standing import Phase, Standing, phase
 
-__all__ = ["ask_again", "on_suspected", "on_verdict", "patience_s", "suspect_absent"]
+__all__ = ["ask_again", "on_suspected", "on_verdicts", "patience_s", "suspect_absent"]
 
 LOOKED_AT = 32
 """When a member is silent, so many other agents are asked whether they are there."""
@@ -26,90 +28,100 @@ Commands = tuple[Any, ...]
 Move = tuple[Standing, Commands]
 
 
-def on_suspected(s: Standing, event: ev.Suspected, now: float, cfg: Settings) -> Move:
-    """A member is suspected: a probe finds out (M6)."""
+def on_suspected(s: Standing, events: Sequence[ev.Suspected], now: float, cfg: Settings) -> Move:
+    """Members are suspected: a probe of each finds out (M6)."""
+    record, accused = s.record, dict[str, str]()
+    if record is None:
+        return s, ()
+    heard = [e for e in events if e.generation == record.generation and e.id in record.members]
+    for event in heard:
+        accused[event.id] = accused.get(event.id) or event.by
+    s = broke(s, ((event.by, event.id) for event in heard if event.by))
+    return _probe(s, accused, patient=True)
+
+
+def on_verdicts(s: Standing, events: Sequence[ev.Verdict], now: float, cfg: Settings) -> Move:
+    """Probes have ended: dead, silent, or alive and out of touch with one of ours (M6)."""
     record = s.record
-    if record is None or event.generation != record.generation or event.id not in record.members:
+    if record is None:
         return s, ()
-    s = broke(s, event.by, event.id)
-    return _probe(s, event.id, event.by, patient=not event.by)
+    about = [event for event in events if event.id in record.members]
+    ours = [event for event in about if event.generation == record.generation]
+    late = [event for event in about if event.generation != record.generation]
+    # Silence counts in its generation; a proof in whatever it was asked: no id is used again.
+    dead = chain((e for e in ours if e.dead), (e for e in late if e.dead and not e.silent))
+    gone = {event.id: event.reason for event in dead}
+    doubted = {event.id for event in late if event.silent}
+    silent = {event.id for event in ours if event.silent}
+    alive = [event for event in ours if not event.dead]
+    s = replace(s, doubted=s.doubted | doubted, gone=s.gone | gone)
+    s = _found_alive(s, alive) if alive else s
+    return _look_around(s, silent) if silent else (s, ())
 
 
-def on_verdict(s: Standing, event: ev.Verdict, now: float, cfg: Settings) -> Move:
-    """A probe has ended: dead, silent, or alive and out of touch with one of ours (M6)."""
-    record = s.record
-    if record is None or event.id not in record.members:
-        return s, ()
-    stale = event.generation != record.generation
-    if event.silent and stale:
-        return replace(s, doubted=s.doubted | {event.id}), ()
-    if event.dead:  # in whatever generation it was asked: an id is never used again
-        s = replace(s, gone=s.gone | {event.id: event.reason})
-        return _look_around(s, event.id) if event.silent else (s, ())
-    if stale:
-        return s, ()
-    s = replace(s, suspects=s.suspects - {event.id})
-    by = event.by or accuser(s, event.id)
-    # without one only its key was gone: its agent will write it again
-    return (break_between(s, by, event.id) if by else s), ()
+def _found_alive(s: Standing, verdicts: Sequence[ev.Verdict]) -> Standing:
+    s = replace(s, suspects=s.suspects.difference(verdict.id for verdict in verdicts))
+    # without an accuser only its key was gone: its agent will write it again
+    edges = ((verdict.by or accuser(s, verdict.id), verdict.id) for verdict in verdicts)
+    by, id = next(filter(itemgetter(0), edges), ("", ""))
+    return break_between(s, by, id) if by else s
 
 
-def _look_around(s: Standing, id: str) -> Move:
-    """One is silent: who else is? Only so is it known how many would have to go (M7)."""
-    ids = s.record.ids if s.record else ()
-    s = replace(s, silent=s.silent | {id})
-    agent, seen = s.known[id].agent, {s.agent}
-    commands: Commands = ()
-    for other in ids:
-        theirs = s.known[other].agent if other in s.known else s.agent
-        if theirs not in seen or theirs == agent != s.agent:
-            s, more = _probe(s, other, "") if len(seen) <= LOOKED_AT else (s, ())
-            commands += more
-            seen.add(theirs)
-    return s, commands
+def _look_around(s: Standing, silent: set[str]) -> Move:
+    """Some are silent: who else is? Only so is it known how many would have to go (M7)."""
+    theirs = {s.known[id].agent for id in silent} - {s.known[id].agent for id in s.silent}
+    s = replace(s, silent=s.silent | silent)
+    seen, accused = {s.agent}, dict[str, str]()
+    for id in s.record.ids if s.record and theirs else ():
+        agent = s.known[id].agent if id in s.known else s.agent
+        if agent != s.agent and (agent in theirs or (agent not in seen and len(seen) <= LOOKED_AT)):
+            accused[id] = ""
+            seen.add(agent)
+    return _probe(s, accused)
 
 
 def suspect_absent(s: Standing, among: Iterable[str], now: float, cfg: Settings) -> Move:
     """A key that is gone while the record names its member is a suspicion, not a proof (M6)."""
-    commands: Commands = ()
-    if phase(s) is Phase.INSIDE and s.record is not None:
-        for id in among:
-            if id not in s.record.members or id in s.present or id in s.mine:
-                continue
-            if id in s.known:
-                s, more = _probe(s, id, "")
-                commands += more
-            else:
-                s = _not_found(s, id, now, cfg)
-    return s, commands
+    if phase(s) is not Phase.INSIDE or s.record is None:
+        return s, ()
+    record = s.record
+    absent = [
+        id for id in among if id in record.members and id not in s.present and id not in s.mine
+    ]
+    s = _not_found(s, [id for id in absent if id not in s.known], now, cfg)
+    return _probe(s, dict.fromkeys(absent, ""))
 
 
-def _not_found(s: Standing, id: str, now: float, cfg: Settings) -> Standing:
+def _not_found(s: Standing, ids: Sequence[str], now: float, cfg: Settings) -> Standing:
     """Nobody can be asked who has no address; who lives and has lost its lease writes it again."""
-    since = s.not_found.get(id, now)
-    if now - since >= cfg.silence_s:
-        return replace(s, gone=s.gone | {id: "its key vanished before it was known"})
-    return replace(s, not_found=s.not_found | {id: since}, retry_at=now + cfg.retry_s)
+    since = {id: s.not_found.get(id, now) for id in ids}
+    if not since:
+        return s
+    lost = [id for id, at in since.items() if now - at >= cfg.silence_s]
+    s = replace(s, gone=s.gone | dict.fromkeys(lost, "its key vanished before it was known"))
+    if len(lost) == len(since):
+        return s
+    return replace(s, not_found=s.not_found | since, retry_at=now + cfg.retry_s)
 
 
-def _probe(s: Standing, id: str, by: str, patient: bool = False) -> Move:
-    if id in s.suspects or id in s.gone or id not in s.known:
+def _probe(s: Standing, accused: Mapping[str, str], patient: bool = False) -> Move:
+    """Ask for each of `accused`, who by whom; with an accuser there is no time for patience."""
+    new = [id for id in accused if id in s.known and id not in s.suspects and id not in s.gone]
+    if not new:
         return s, ()
     assert s.record is not None
-    generation = s.record.generation
-    s = replace(s, suspects=s.suspects | {id})
-    return s, (do.Probe(generation, s.known[id], by, patient),)
+    generation, known = s.record.generation, s.known
+    s = replace(s, suspects=s.suspects.union(new))
+    return s, tuple(
+        do.Probe(generation, known[id], accused[id], patient and not accused[id]) for id in new
+    )
 
 
 def ask_again(s: Standing, now: float, cfg: Settings) -> Move:
     """Silence counts in the generation in which it was met; who still is in the next is asked."""
     doubted = s.doubted if phase(s) is Phase.INSIDE else frozenset()
     s = replace(s, doubted=frozenset())
-    commands: Commands = ()
-    for id in sorted(doubted):
-        s, more = _probe(s, id, "")
-        commands += more
-    return s, commands
+    return _probe(s, dict.fromkeys(sorted(doubted), ""))
 
 
 def patience_s(s: Standing, want: Record, cfg: Settings) -> float:

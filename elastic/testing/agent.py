@@ -14,6 +14,7 @@ from elastic.rendezvous.service import RELIST_S, Rendezvous, Site
 from elastic.rendezvous.settings import Settings
 from elastic.rendezvous.standing import invariants
 from elastic.testing.clock import Lane
+from elastic.testing.inbox import LaneInbox
 from elastic.testing.network import STORE, host_of
 from elastic.testing.payloads import Checkpoint
 from elastic.testing.store import FarStore, Troubles
@@ -26,16 +27,6 @@ __all__ = ["SimulatedAgent", "SimulatedRendezvous"]
 JOB = "simulated"
 PROBE_S = 0.9
 """After so long without an answer a suspect whose agent is silent too is dead."""
-
-
-class _LaneInbox:
-    """What the service's thread would take from its queue comes by a lane."""
-
-    def __init__(self, lane: Lane, take: Callable[[Any], None]):
-        self._lane, self._take = lane, take
-
-    def put(self, item: Any) -> None:
-        self._lane.send(lambda: self._take(item))
 
 
 class SimulatedRendezvous(Rendezvous):
@@ -64,7 +55,7 @@ class SimulatedRendezvous(Rendezvous):
             agent.judge,
         )
         self._clock = lambda: self._began_at + rate * around.clock.now
-        self._inbox = _LaneInbox(lane, self._take)  # type: ignore[assignment]
+        self._inbox = LaneInbox(lane, self._take)  # type: ignore[assignment]
 
     def begin(self) -> None:
         """Do what `start` does; the store answers when an agent starts, or it would not start."""

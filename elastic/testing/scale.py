@@ -34,6 +34,7 @@ from elastic.rendezvous.store import (
     TxnResult,
 )
 from elastic.testing.clock import Lane, ManualClock
+from elastic.testing.inbox import LaneInbox
 from elastic.world import Member
 
 __all__ = ["CHANGES", "Cost", "main", "measure", "table"]
@@ -101,14 +102,6 @@ class CountingStore(MemoryStore):
         super()._publish(change)
 
 
-class _Inbox:
-    def __init__(self, lane: Lane, take: Callable[[Any], None]):
-        self._lane, self._take = lane, take
-
-    def put(self, item: Any) -> None:
-        self._lane.send(lambda: self._take(item))
-
-
 class _Agent(Rendezvous):
     """The service as it is, in virtual time, with workers that only agree."""
 
@@ -122,7 +115,8 @@ class _Agent(Rendezvous):
         )
         self.crowd, self.host, self.gone = crowd, host, False
         self._clock = lambda: crowd.clock.now
-        self._inbox = _Inbox(Lane(crowd.clock, crowd.rng, (0.0001, 0.0003)), self._take)  # type: ignore[assignment]
+        lane = Lane(crowd.clock, crowd.rng, (0.0001, 0.0003))
+        self._inbox = LaneInbox(lane, self._take)  # type: ignore[assignment]
 
     def begin(self, workers: int) -> None:
         self._check_token()

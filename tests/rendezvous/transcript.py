@@ -1,10 +1,11 @@
 """Transcripts of a rendezvous core: what it is told, `----`, what it wants done.
 
 A transcript begins with `agent X min=2 max=4`: it is agent X's core. Every line above `----` is one
-event, at the time of the last `at 1.5` line; the lines below are all commands that followed, as
-they are written here by `render`. A member is written `a@Y` (id a, of agent Y; X if not said), one
-with the revision of its key `7:a@Y`, one that is the same worker as a was `b=a`, a record
-`3[a b c] +c -b <d` (generation, ids, joined, lost, left), with `done` or `failed` if it is over.
+event, at the time of the last `at 1.5` line; those below `at once` are one burst. Below `----` are
+all commands that followed, as they are written here by `render`. A member is written `a@Y` (id a,
+of agent Y; X if not said), one with the revision of its key `7:a@Y`, one that is the same worker as
+a was `b=a`, a record `3[a b c] +c -b <d` (generation, ids, joined, lost, left), with `done` or
+`failed` if it is over.
 """
 
 from __future__ import annotations
@@ -49,8 +50,14 @@ class Transcript:
         lines = told.strip().splitlines()
         if all(line.startswith("#") for line in lines):
             return block
-        wanted = [render(command) for line in lines for command in self._line(line)]
-        return "\n".join([*lines, "----", *wanted])
+        single, _, burst = told.partition("at once\n")
+        wanted = [c for line in single.splitlines() for c in self._line(line)]
+        wanted += self._at_once(burst.splitlines())
+        return "\n".join([*lines, "----", *map(render, wanted)])
+
+    def _at_once(self, lines: list[str]) -> tuple[Any, ...]:
+        events = tuple(self._event(line) for line in lines)
+        return self._step(ev.Burst(events)) if events else ()
 
     def _line(self, line: str) -> tuple[Any, ...]:
         verb, *words = line.split()
@@ -66,7 +73,13 @@ class Transcript:
         if verb == "at":
             self.now = float(words[0])
             return ()
-        event = getattr(self, "_" + verb.replace("-", "_"))(words)
+        return self._step(self._event(line))
+
+    def _event(self, line: str) -> Any:
+        verb, *words = line.split()
+        return getattr(self, "_" + verb.replace("-", "_"))(words)
+
+    def _step(self, event: Any) -> tuple[Any, ...]:
         self.standing, commands = step(self.standing, event, self.now, self.settings)
         invariants(self.standing)
         for command in commands:

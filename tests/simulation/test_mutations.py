@@ -76,9 +76,10 @@ def leaves_without_hand_over(patch: Any) -> None:
 def suspicion_is_proof(patch: Any) -> None:
     """A lost lease kills: the others go on without a member that lives."""
 
-    def wrong(s: Any, event: Any, now: float, cfg: Any) -> Any:
-        ids = s.record.ids if s.record else ()
-        return replace(s, gone={**s.gone, **({event.id: "?"} if event.id in ids else {})}), ()
+    def wrong(s: Any, events: Any, now: float, cfg: Any) -> Any:
+        members = s.record.members if s.record else ()
+        lost = (event.id for event in events if event.id in members)
+        return replace(s, gone=s.gone | dict.fromkeys(lost, "?")), ()
 
     for row in [row for row in rendezvous.TABLE if row[1] is rendezvous.ev.MemberGone]:
         patch.setitem(rendezvous.TABLE, row, wrong)
