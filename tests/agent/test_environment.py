@@ -42,6 +42,12 @@ def test_the_hash_seed_is_fixed_unless_set():
     assert environment({"PYTHONHASHSEED": "5"})["PYTHONHASHSEED"] == "5"
 
 
+def test_a_worker_keeps_the_memory_that_it_frees_unless_the_user_says_otherwise():
+    """S9: no step waits for the kernel's pages, and least of all while a newcomer takes some."""
+    assert environment()["MALLOC_MMAP_MAX_"] == "0"
+    assert environment({"MALLOC_MMAP_MAX_": "65536"})["MALLOC_MMAP_MAX_"] == "65536"
+
+
 def test_torch_variables_are_those_of_this_host():
     """PROTOCOL U5."""
     env = environment({"RANK": "99"}, nproc=4)
