@@ -45,7 +45,7 @@ def step(s: Standing, event: Any, job: Job) -> Moves:
     Raises:
         ProtocolError: the event means nothing in this phase, or members cannot be level.
     """
-    s = replace(s, story=(*s.story[-20:], (s.phase, event)))
+    s = s._replace(story=(*s.story[-20:], (s.phase, event)))
     handler = TABLE.get((s.phase, type(event)))
     if handler is None:
         name = type(event).__name__
@@ -62,20 +62,20 @@ def _wait(s: Standing, event: Any, job: Job) -> Moves:
 
 def _on_admitted(s: Standing, event: ev.Admitted, job: Job) -> Moves:
     """A second admission: we were outside for a while; our State is no longer the job's (M6)."""
-    s = replace(s, id=event.id, min_workers=event.min_workers, lineage="", held=frozenset())
-    return go_on(replace(s, copy=None))
+    s = s._replace(id=event.id, min_workers=event.min_workers, lineage="", held=frozenset())
+    return go_on(s._replace(copy=None))
 
 
 def _on_formed(s: Standing, event: ev.Formed, job: Job) -> Moves:
     ends = end_feeds(s, event.ids)
     s, commands = _formed(without_stale_copy(s, event), event, job)
-    return replace(s, warming=s.warming.after(event.ids)), (*ends, *commands)
+    return s._replace(warming=s.warming.after(event.ids)), (*ends, *commands)
 
 
 def _formed(s: Standing, event: ev.Formed, job: Job) -> Moves:
-    s = replace(s, phase=Phase.WAITING, plan=None, candidates=(), agreed=NOTHING)
-    s = replace(s, generation=event.generation, ids=event.ids, rank=event.rank)
-    s = replace(s, paused=event.paused, offer=event.offer or s.offer)
+    s = s._replace(phase=Phase.WAITING, plan=None, candidates=(), agreed=NOTHING)
+    s = s._replace(generation=event.generation, ids=event.ids, rank=event.rank)
+    s = s._replace(paused=event.paused, offer=event.offer or s.offer)
     if event.rank < 0:
         return to(s, Phase.OVER, do.Quit())
     if event.paused:
@@ -106,7 +106,7 @@ def _on_met(s: Standing, event: ev.Met, job: Job) -> Moves:
     if other:  # they go by themselves, and the next generation is without them
         return to(s, Phase.WAITING, do.Await())
     plan = decide(answers)
-    s = replace(s, plan=plan)
+    s = s._replace(plan=plan)
     if plan.moves or not plan.lineage:
         return to(s, Phase.MOVING, do.Move(plan))
     return _level(s, plan, plan.lineage)
@@ -119,7 +119,7 @@ def _on_moved(s: Standing, event: ev.Moved, job: Job) -> Moves:
 
 def _on_copied_last(s: Standing, event: ev.Copied, job: Job) -> Moves:
     assert s.plan is not None
-    return _level(replace(s, copy=None), s.plan, event.lineage)
+    return _level(s._replace(copy=None), s.plan, event.lineage)
 
 
 def _level(s: Standing, plan: Plan, lineage: str) -> Moves:
@@ -166,11 +166,13 @@ def _next_leaf(s: Standing, job: Job) -> Moves:
 
 
 def _on_computed(s: Standing, event: ev.Computed, job: Job) -> Moves:
-    places = (*s.flags.nonfinite, *([event.nonfinite] if event.nonfinite else []))
-    flags = replace(s.flags, stop=s.flags.stop or event.stop, nonfinite=places)
+    flags = s.flags
+    if event.stop or event.nonfinite:
+        places = (*flags.nonfinite, *([event.nonfinite] if event.nonfinite else []))
+        flags = replace(flags, stop=flags.stop or event.stop, nonfinite=places)
     held = s.held if event.stop else s.held | {event.leaf}
     todo = () if event.stop else s.todo[1:]
-    return _next_leaf(replace(s, flags=flags, held=held, todo=todo), job)
+    return _next_leaf(s._replace(flags=flags, held=held, todo=todo), job)
 
 
 def _on_reduced(s: Standing, event: ev.Reduced, job: Job) -> Moves:
@@ -179,7 +181,7 @@ def _on_reduced(s: Standing, event: ev.Reduced, job: Job) -> Moves:
     if event.flags.nonfinite and job.nonfinite_is_error:
         return to(s, Phase.OVER, do.Fail(event.flags.nonfinite))
     if event.flags.stop:  # the step is not applied: training ended before its update
-        s = replace(s, stopped=True, held=frozenset())
+        s = s._replace(stopped=True, held=frozenset())
         return _after_hooks(s, job)
     return to(s, Phase.APPLYING, do.Apply(s.applied + 1), agreed=event.flags)
 
@@ -193,11 +195,11 @@ def _on_drift(s: Standing, drift: Drift, job: Job) -> Moves:
 
 
 def _on_applied(s: Standing, event: ev.Applied, job: Job) -> Moves:
-    s = replace(s, applied=s.applied + 1, lineage=event.lineage, held=frozenset())
+    s = s._replace(applied=s.applied + 1, lineage=event.lineage, held=frozenset())
     if job.hooks:
         return to(s, Phase.HOOKING, do.RunHooks(s.applied))
     s, feeds = feed(s)
-    s, commands = _after_hooks(replace(s, hooked=s.applied), job)
+    s, commands = _after_hooks(s._replace(hooked=s.applied), job)
     return s, (*feeds, *commands)
 
 
@@ -212,7 +214,7 @@ def _onward(s: Standing, job: Job) -> Moves:
         turn = do.Turn(s.applied, s.agreed.joins, _leaves(s))
         return to(s, Phase.WAITING, turn, do.Await(), agreed=NOTHING)
     s, lends = lend(s)
-    s, commands = _next_leaf(replace(s, todo=_deal(s, job), plan=None, flags=NOTHING), job)
+    s, commands = _next_leaf(s._replace(todo=_deal(s, job), plan=None, flags=NOTHING), job)
     return s, (*lends, *commands)
 
 
@@ -223,7 +225,7 @@ def _leaves(s: Standing) -> tuple[str, ...]:
 
 
 def _on_hooked(s: Standing, event: ev.Hooked, job: Job) -> Moves:
-    return _after_hooks(replace(s, hooked=s.applied), job)
+    return _after_hooks(s._replace(hooked=s.applied), job)
 
 
 def _after_hooks(s: Standing, job: Job) -> Moves:
@@ -233,7 +235,7 @@ def _after_hooks(s: Standing, job: Job) -> Moves:
 
 
 def _on_leave_asked(s: Standing, event: ev.LeaveAsked, job: Job) -> Moves:
-    s = replace(s, leaving=tuple(sorted({s.id, *event.ids})))
+    s = s._replace(leaving=tuple(sorted({s.id, *event.ids})))
     return go_on(s, *_save_while_paused(s, job))
 
 
@@ -241,11 +243,11 @@ def _on_leave_asked(s: Standing, event: ev.LeaveAsked, job: Job) -> Moves:
 
 
 def _on_saved(s: Standing, event: ev.Saved, job: Job) -> Moves:
-    return _onward(replace(s, saved=s.applied), job)
+    return _onward(s._replace(saved=s.applied), job)
 
 
 def _on_paused_saved(s: Standing, event: ev.Saved, job: Job) -> Moves:
-    return replace(s, saved=s.applied), ()
+    return s._replace(saved=s.applied), ()
 
 
 def _save_is_due(s: Standing, job: Job) -> bool:

@@ -28,7 +28,11 @@ _SCALARS = frozenset({int, float, str, bool, bytes, type(None)})
 
 
 class Guard:
-    """A context in which State must not change, module buffers and gradients excepted."""
+    """A context in which State must not change, module buffers and gradients excepted.
+
+    Micro-batches follow each other without a write between them, so what State was before is read
+    once: the arrays stay locked, and the marks count, until `release`.
+    """
 
     def __init__(self, state: State):
         self._state = state
@@ -38,9 +42,10 @@ class Guard:
         self._locked: list[np.ndarray] = []
 
     def __enter__(self) -> None:
-        self._before = {name: self._marks(name, part) for name, part in self._state.parts()}
-        self._locked = [array for _, array in self._arrays.values() if _is_writeable(array)]
-        _set_writeable(self._locked, False)
+        if not self._before:
+            self._before = {name: self._marks(name, part) for name, part in self._state.parts()}
+            self._locked = [array for _, array in self._arrays.values() if _is_writeable(array)]
+            _set_writeable(self._locked, False)
         self._state.__dict__["_guard"] = self
 
     def __exit__(
@@ -50,40 +55,64 @@ class Guard:
         trace: TracebackType | None,
     ) -> None:
         self._state.__dict__["_guard"] = None
-        _set_writeable(self._locked, True)
-        if isinstance(error, ValueError | RuntimeError):
-            self._explain(error, trace)
         if error is None:
             for name, part in self._state.parts():
                 if self._marks(name, part) != self._before[name]:
+                    self.release()
                     raise _refused(name)
+            return
+        try:
+            if isinstance(error, ValueError | RuntimeError):
+                self._explain(error, trace)
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """State may be written again."""
+        _set_writeable(self._locked, True)
+        self._locked = []
+        self._before.clear()
+        self._arrays.clear()
 
     def _marks(self, name: str, part: Any) -> list[Any]:
         """Return what changes when a part is written to, as one flat list."""
         marks: list[Any] = []
         if isinstance(part, nn.Module):
             modules = [part]
-            while modules:  # `parameters()` would take five times as long, twice a micro-batch
+            while modules:  # `parameters()` would take five times as long, once a micro-batch
                 module = modules.pop()
-                self._mark(name, module._parameters, marks)
+                for key, param in module._parameters.items():
+                    marks.append(key)
+                    if param is not None:
+                        self._mark_array(name, param, marks)
                 modules += [each for each in module._modules.values() if each is not None]
         elif isinstance(part, Optimizer):
             for group in part.param_groups:
-                marks += map(id, group["params"])
-                self._mark(name, {k: v for k, v in group.items() if k != "params"}, marks)
+                for key, value in group.items():
+                    marks.append(key)
+                    if key == "params":
+                        marks += map(id, value)
+                    else:
+                        self._mark(name, value, marks)
             self._mark(name, list(part.state.values()), marks)
         else:
             self._mark(name, part.state_dict() if hasattr(part, "state_dict") else part, marks)
         return marks
+
+    def _mark_array(self, name: str, tensor: Tensor, marks: list[Any]) -> None:
+        array = tensor._array
+        key = id(array)
+        if key not in self._arrays:
+            self._arrays[key] = name, array
+        marks.append(key)
+        marks.append(tensor._cell[0])
 
     def _mark(self, name: str, value: Any, marks: list[Any]) -> None:
         kind = type(value)
         if kind in _SCALARS:
             marks.append(value)
         elif isinstance(value, Tensor):
-            array = value._array
-            self._arrays[id(array)] = name, array
-            marks += (id(array), value._cell[0])
+            self._mark_array(name, value, marks)
         elif kind is np.ndarray:
             self._arrays[id(value)] = name, value
             marks.append(id(value))

@@ -114,6 +114,8 @@ class Loop:
             self.job = replace(self.job, total_steps=total)
 
     def _do(self, command: Any) -> Any:
+        if not isinstance(command, do.Compute):
+            self.context.steps.release()
         try:
             event = self._carry_out[type(command)](command)
         except Aborted as error:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from elastic.control import Candidate
 from elastic.errors import ProtocolError
@@ -52,11 +52,10 @@ class Job:
     """How far newcomers may be behind that get State while the group trains; None: none do."""
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(NamedTuple):
     """Where one worker stands."""
 
-    identity: dict[str, str] = field(default_factory=dict)
+    identity: dict[str, str] = {}  # noqa: RUF012  # nobody writes to it
     offer: tuple[int, int] | None = None
     phase: Phase = Phase.WAITING
     id: str = ""
@@ -78,7 +77,7 @@ class Standing:
     agreed: Flags = NOTHING
     """What all agreed on in the last step."""
     candidates: tuple[Candidate, ...] = ()
-    warming: Warming = field(default_factory=Warming)
+    warming: Warming = Warming()
     copy: Copy | None = None
     """Set while State is a copy that was lent to this newcomer."""
     leaving: tuple[str, ...] = ()
@@ -93,7 +92,7 @@ Moves = tuple[Standing, tuple[Any, ...]]
 
 def to(s: Standing, phase: Phase, *commands: Any, **changes: Any) -> Moves:
     """Return a move to a phase."""
-    return replace(s, phase=phase, **changes), commands
+    return s._replace(phase=phase, **changes), commands
 
 
 def go_on(s: Standing, *commands: Any) -> Moves:

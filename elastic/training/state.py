@@ -243,7 +243,8 @@ class State:
     def guard(self) -> Guard:
         """Return a context in which a write to State is a StateError: it stands around train_step.
 
-        Buffers of modules and gradients may be written (U1).
+        Buffers of modules and gradients may be written (U1). It stays up for the next micro-batch,
+        until `release`.
         """
         return Guard(self)
 

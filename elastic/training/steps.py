@@ -71,6 +71,7 @@ class Steps:
             loader.stream.keeping = randomness.restored
         self.phases = Phases(len(self._pairs))
         self.bridge = Bridge(state)
+        self._guard = state.guard()
         self.forget()
 
     def forget(self) -> None:
@@ -130,12 +131,16 @@ class Steps:
         self, phase: int, leaf: int, batch: Any, samples: int
     ) -> tuple[float, dict[str, float], bytes]:
         """Run `train_step` and backward; return the leaf's weight, metrics and packed carry."""
-        with self.state.carrying(phase, leaf), self.state.guard():
+        with self.state.carrying(phase, leaf), self._guard:
             returned = as_parts(self._pairs[phase].train_step(self.state, batch))
             loss, weight, metrics = read_loss(returned, samples)
             loss.backward()
         given = returned.get("carry")
         return weight, metrics, b"" if given is None else carry.pack(given)
+
+    def release(self) -> None:
+        """No leaf follows the last one at once: State may be written (U1)."""
+        self._guard.release()
 
     def leaf_name(self, step: int, leaf: int) -> str:
         """Return what a person calls a leaf of a step."""
@@ -227,6 +232,7 @@ class Steps:
 
     def apply(self, result: StepResult, generation: int, lineage: str) -> str:
         """Run `update` on a reduced step and advance the data; return the new lineage."""
+        self.release()
         phase = self.phases.phase(result.step)
         self._give_gradients(result)
         found = weighted_mean([(r.weight, r.metrics) for r in result.leaves])

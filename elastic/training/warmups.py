@@ -37,14 +37,14 @@ __all__ = [
 def on_candidates(s: Standing, event: ev.CandidatesSeen, job: Job) -> Moves:
     """Who is a candidate no more needs no State."""
     away = {each.id for each in s.candidates} - {each.id for each in event.candidates}
-    s = replace(s, candidates=event.candidates, warming=s.warming.forget(away))
+    s = s._replace(candidates=event.candidates, warming=s.warming.forget(away))
     return go_on(s)
 
 
 def on_newcomer_at(s: Standing, event: ev.NewcomerAt, job: Job) -> Moves:
     """A newcomer says at which step it stands."""
     if event.generation == s.generation:
-        s = replace(s, warming=s.warming.heard(event.id, event.step))
+        s = s._replace(warming=s.warming.heard(event.id, event.step))
     return go_on(s)
 
 
@@ -59,7 +59,7 @@ def lend(s: Standing) -> Moves:
     """All copy State after the same step, for the same newcomers."""
     if not s.agreed.warm:
         return s, ()
-    s = replace(s, warming=s.warming.begin(s.agreed.warm, s.applied), agreed=NOTHING)
+    s = s._replace(warming=s.warming.begin(s.agreed.warm, s.applied), agreed=NOTHING)
     return s, (do.Lend(s.applied, s.warming.batch),)
 
 
@@ -67,7 +67,7 @@ def feed(s: Standing) -> Moves:
     """Rank 0 is the feeder of all that are warmed."""
     ids, gone = tuple(each.id for each in s.warming.batch), s.warming.gone
     feeds = (do.Feed(s.applied, ids),) if ids and s.rank == 0 else ()
-    s = replace(s, warming=replace(s.warming, gone=()))
+    s = s._replace(warming=replace(s.warming, gone=()))
     return s, (*((do.Discard(gone),) if gone else ()), *feeds)
 
 
@@ -109,7 +109,7 @@ def on_feed_lost(s: Standing, event: ev.FeedLost, job: Job) -> Moves:
 
 def on_copied(s: Standing, event: ev.Copied, job: Job) -> Moves:
     """State here is the job's after this step."""
-    s = replace(s, applied=event.step, hooked=event.step, lineage=event.lineage)
+    s = s._replace(applied=event.step, hooked=event.step, lineage=event.lineage)
     return to(s, Phase.WAITING, do.Report(event.step), do.Await())
 
 
@@ -117,4 +117,4 @@ def without_stale_copy(s: Standing, event: ev.Formed) -> Standing:
     """A copy that no feed brings level is worth nothing: a newcomer gets State as ever."""
     if s.copy is None or (s.copy.leads_to(event.generation, event.ids) and not event.paused):
         return s
-    return replace(s, copy=None, lineage="")
+    return s._replace(copy=None, lineage="")

@@ -36,7 +36,7 @@ def member(job: Job = JOB, applied: int = 3, ids: tuple[str, ...] = ("a", "b")) 
     """Member a in generation 2, level at `applied`, about to compute its first leaf."""
     answers = tuple(answer(id, applied, "L") for id in ids)
     begin = Standing(applied=applied, lineage="L", hooked=applied)
-    begin = replace(begin, id=ids[0], min_workers=1)
+    begin = begin._replace(id=ids[0], min_workers=1)
     return play(begin, ev.Formed(2, ids, 0), ev.Met(answers), ev.Synced(), job=job)[0]
 
 
@@ -89,7 +89,7 @@ LEGAL = {
 
 def standings() -> dict[Phase, Standing]:
     hooked = replace(JOB, hooks=True)
-    newcomer = replace(Standing(), id="a")
+    newcomer = Standing()._replace(id="a")
     ending = replace(JOB, total_steps=4)
     saving = replace(JOB, checkpoints=True, checkpoint_every=1)
     met = ev.Met((answer("a"), answer("b")))
@@ -139,7 +139,7 @@ def test_a_newcomer_waits_is_admitted_and_meets():
 
 def test_a_member_says_what_it_holds():
     """PROTOCOL S2, S6: memory beats disk, so it offers no checkpoint."""
-    s, _ = play(replace(member(), offer=(2, 1)), ev.Computed(0), ev.Computed(1), ev.Interrupted())
+    s, _ = play(member()._replace(offer=(2, 1)), ev.Computed(0), ev.Computed(1), ev.Interrupted())
     _, commands = play(s, ev.Formed(3, ("a",), 0))
     assert commands == (do.Meet(Answer("a", 3, "L", 3, held=(0, 1))),)
 
@@ -184,11 +184,11 @@ def test_another_identity_is_refused_by_name():
     """PROTOCOL B6: the one that differs goes, the others wait for a generation without it."""
     mine, theirs = {"numpy": "2.4", "threads": "1"}, {"numpy": "2.4", "threads": "2"}
     answers = (answer("a", 3, "L", identity=mine), answer("b", identity=theirs))
-    s = replace(Standing(), id="b", identity=theirs)
+    s = Standing()._replace(id="b", identity=theirs)
     s, commands = play(s, ev.Formed(3, ("a", "b"), 1), ev.Met(answers))
     assert s.phase is Phase.OVER
     assert "this worker has threads '2', the group (member a) has '1'" in commands[0].reason
-    s = replace(Standing(), id="a", identity=mine, lineage="L", applied=3, hooked=3)
+    s = Standing()._replace(id="a", identity=mine, lineage="L", applied=3, hooked=3)
     s, commands = play(s, ev.Formed(3, ("a", "b"), 0), ev.Met(answers))
     assert (s.phase, commands) == (Phase.WAITING, (do.Await(),))
 
@@ -240,7 +240,7 @@ def test_after_a_loss_only_missing_leaves_are_dealt():
 def test_a_member_without_leaves_reduces_at_once():
     """PROTOCOL S6: more members than leaves."""
     job = replace(JOB, leaves=lambda step: 1)
-    s = replace(Standing(), id="b", lineage="L", applied=3, hooked=3)
+    s = Standing()._replace(id="b", lineage="L", applied=3, hooked=3)
     answers = (answer("a", 3, "L"), answer("b", 3, "L"))
     _, commands = play(s, ev.Formed(2, ("a", "b"), 1), ev.Met(answers), ev.Synced(), job=job)
     assert commands == (do.Reduce(4, Flags()),)
@@ -299,7 +299,7 @@ def test_a_leave_is_asked_for_in_the_step_with_all_that_leave():
 def test_a_leave_checkpoints_only_if_too_few_remain(leaves, min_workers, joins, saves):
     """PROTOCOL S4."""
     job = replace(JOB, checkpoints=True)
-    s = replace(reducing(job), min_workers=min_workers)
+    s = reducing(job)._replace(min_workers=min_workers)
     flags = Flags(joins=joins, leaves=leaves)
     s, commands = play(s, ev.Reduced(flags), ev.Applied("M"), job=job)
     assert commands[0] == (do.Save(4) if saves else do.Turn(4, joins, leaves))
@@ -349,7 +349,7 @@ def test_a_checkpoint_that_is_not_due_is_not_written(job):
 
 def test_a_loaded_checkpoint_is_not_written_again():
     job = replace(JOB, checkpoints=True, checkpoint_every=1)
-    s = replace(Standing(offer=(4, 2)), id="a")
+    s = Standing(offer=(4, 2))._replace(id="a")
     s, _ = play(s, ev.Formed(5, ("a",), 0), ev.Met((answer("a", offer=(4, 2)),)), job=job)
     s, commands = play(s, ev.Moved("L"), ev.Synced(), job=job)
     assert (s.applied, s.hooked, s.saved) == (4, 4, 4)
@@ -416,4 +416,4 @@ def test_a_loss_that_is_not_finite_is_an_error_only_if_asked():
 )
 def test_each_invariant_can_fail(changes, text):
     with pytest.raises(ProtocolError, match=text):
-        core.invariants(replace(member(), **changes), JOB)
+        core.invariants(member()._replace(**changes), JOB)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,15 @@ def make(**more):
     return State(model=model, optimizer=optimizer, scheduler=scheduler, **more)
 
 
+@contextmanager
+def guarded(state):
+    """One micro-batch alone."""
+    guard = state.guard()
+    with guard:
+        yield
+    guard.release()
+
+
 def train(state, steps=1):
     for _ in range(steps):
         state.optimizer.zero_grad()
@@ -43,7 +54,7 @@ def train(state, steps=1):
 def test_train_step_may_write_buffers_and_gradients():
     """PROTOCOL U1."""
     state = make(cursor=Cursor())
-    with state.guard():
+    with guarded(state):
         (state.model(torch.randn(4, 2)) ** 2).sum().backward()
     assert state.model[1].num_batches_tracked.item() == 1
     train(state)
@@ -81,19 +92,37 @@ def test_train_step_may_write_nothing_else(part, write):
     train(state)
     before = state.digest()
     expected = rf"State is read-only in train_step, got a write to (part )?'({part}|\?)'.*update"
-    with pytest.raises(StateError, match=expected), state.guard():
+    with pytest.raises(StateError, match=expected), guarded(state):
         write(state)
     if part != "model":
         assert state.digest() == before
     train(state)  # nothing is locked any more
 
 
+def test_a_guard_stays_up_between_micro_batches():
+    """PROTOCOL U1. What was written between two shows at the end of the second."""
+    state = make(best=[1])
+    guard = state.guard()
+    with guard:
+        pass
+    with pytest.raises(ValueError, match="read-only"):
+        state.model[0].weight.detach().numpy().fill(3)
+    state.best.append(2)
+    with pytest.raises(StateError, match="'best'"), guard:
+        pass
+    train(state)  # an error has released it
+    with guard:
+        (state.model(torch.randn(4, 2)) ** 2).sum().backward()
+    guard.release()
+    train(state)
+
+
 def test_the_guard_lets_other_errors_pass():
     state = make()
-    with pytest.raises(ValueError, match="mine"), state.guard():
+    with pytest.raises(ValueError, match="mine"), guarded(state):
         raise ValueError("mine")
     expanded = torch.zeros(1).expand(3)
-    with pytest.raises(RuntimeError, match="more than one element"), state.guard():
+    with pytest.raises(RuntimeError, match="more than one element"), guarded(state):
         expanded.add_(1)
 
 
@@ -101,6 +130,6 @@ def test_arrays_that_are_read_only_stay_so():
     table = np.ones(2)
     table.flags.writeable = False
     state = make(table=table)
-    with state.guard():
+    with guarded(state):
         pass
     assert not state.table.flags.writeable

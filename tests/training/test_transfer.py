@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -182,7 +180,7 @@ def test_a_result_of_another_history_is_refused(apart):
     ahead, behind, lineage = apart
     ahead.move(RESULT, lineage)
     behind.wire.arrived = {0: as_received(ahead.wire.sent[2])}
-    behind.mover.standing = replace(behind.standing, lineage="another")
+    behind.mover.standing = behind.standing._replace(lineage="another")
     with pytest.raises(ProtocolError, match="is not the one the job has"):
         behind.move(RESULT, lineage)
 

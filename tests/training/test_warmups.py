@@ -47,7 +47,7 @@ def test_the_feeder_sends_each_later_result_and_asks_for_the_join_once_it_is_lev
 
 
 def test_others_lend_but_do_not_feed():
-    s = replace(lending(), rank=1)
+    s = lending()._replace(rank=1)
     _, commands = play(s, *LEAVES, ev.Reduced(Flags()), ev.Applied("N"), job=WARM)
     assert commands == (do.Compute(6, 4),) or do.Feed not in map(type, commands)
 
@@ -110,7 +110,7 @@ def test_a_newcomer_takes_the_last_steps_from_the_feed_and_nobody_waits_for_it()
     assert commands == (do.CatchUp(6, "O"),)
     s, commands = play(s, ev.Copied(6, "O"))
     assert (commands, s.applied, s.hooked, s.copy) == ((do.Sync(),), 6, 6, None)
-    a = replace(Standing(applied=6, lineage="O", hooked=6), id="a")
+    a = Standing(applied=6, lineage="O", hooked=6)._replace(id="a")
     assert play(a, ev.Formed(3, ("a", "c"), 0), ev.Met(answers))[1] == (do.Sync(),)
 
 
@@ -138,7 +138,7 @@ def test_a_feed_that_is_lost_while_catching_up_ends_the_claim():
 
 def test_a_newcomer_that_cannot_be_lent_state_says_so():
     """PROTOCOL S9, B6: it gets State at a step boundary, or is refused there by name."""
-    s = replace(play(Standing(), ev.Admitted("c"))[0], identity={"threads": "1"})
+    s = play(Standing(), ev.Admitted("c"))[0]._replace(identity={"threads": "1"})
     _, commands = play(s, ev.Offered(2, 4, "a", {"threads": "2"}))
     assert commands == (do.Report(-1), do.Await())
     s, commands = play(borrower(), ev.FeedLost(2))
@@ -149,5 +149,5 @@ def test_a_newcomer_that_cannot_be_lent_state_says_so():
 def test_a_member_takes_no_copy():
     s, _ = play(member(), ev.Interrupted())
     for stray in (ev.Offered(2, 4, "a", {}), ev.Fed(2, 4), ev.FeedLost(2)):
-        assert play(s, stray) == (replace(play(s, stray)[0]), (do.Await(),))
+        assert play(s, stray) == (play(s, stray)[0], (do.Await(),))
         assert play(s, stray)[0].lineage == "L"
