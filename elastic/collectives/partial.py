@@ -250,7 +250,8 @@ class Forest:
 
     def put(self, leaf: int, partial: Partial | Pieces) -> None:
         """Take over what one leaf gives and add it upwards while the sibling is held."""
-        if not 0 <= leaf < self.n_leaves or leaf in self.leaves():
+        held = any(start <= leaf < stop for start, stop in self.partials)
+        if held or not 0 <= leaf < self.n_leaves:
             raise ValueError(f"a forest over {self.n_leaves} leaves takes each once, got {leaf}")
         self.partials[leaf, leaf + 1] = partial
         for parent in plan.ancestors(leaf, self.n_leaves):
@@ -269,7 +270,3 @@ class Forest:
     def nodes(self) -> tuple[Node, ...]:
         """Return the nodes held, in order."""
         return tuple(sorted(self.partials))
-
-    def leaves(self) -> frozenset[int]:
-        """Return the leaves held."""
-        return frozenset(leaf for node in self.partials for leaf in range(*node))

@@ -105,8 +105,7 @@ class Ahead:
         if place in self._asked or place in self._ready:
             return
         worker = min(self._crew.workers, key=lambda each: each.owes)
-        indices = loader.leaves(place.epoch, place.step)[place.leaf]
-        worker.ask((place.epoch, loader.first_position(place.step, place.leaf), indices))
+        worker.ask((place.epoch, *loader.leaf(place.epoch, place.step, place.leaf)))
         self._asked[place] = worker
         self._order[worker.number].append(place)
 

@@ -53,7 +53,7 @@ class Dealing:
     _has_own_order: bool
     _shuffles: bool
     _ahead: Ahead | None
-    _drawn: tuple[int | None, int, np.ndarray] | None
+    _drawn: tuple[int | None, int, np.ndarray, str] | None
     stream: Streaming | None
     """How training reads an IterableDataset; None: samples are asked for by index."""
 
@@ -163,9 +163,14 @@ class Dealing:
         Raises:
             DataError: a sampler that yields something else than as many indices as it has promised.
         """
+        return self._draw(epoch)[0]
+
+    def _draw(self, epoch: int) -> tuple[np.ndarray, str]:
+        """Return the list and its digest, which every step's header says: made once an epoch."""
         if self._drawn is None or self._drawn[:2] != (self.seed, epoch):
-            self._drawn = (self.seed, epoch, self._order(epoch))
-        return self._drawn[2]
+            order = self._order(epoch)
+            self._drawn = (self.seed, epoch, order, sampling.order_digest(order))
+        return self._drawn[2:]
 
     def _order(self, epoch: int) -> np.ndarray:
         if not self._has_own_order:
@@ -185,7 +190,7 @@ class Dealing:
 
     def order_digest(self, epoch: int) -> str:
         """Return what workers compare to know that they drew one order (PROTOCOL D1)."""
-        return sampling.order_digest(self.draw(epoch))
+        return self._draw(epoch)[1]
 
     def read_digest(self) -> str:
         """Return what workers compare to know that they have read one stream (PROTOCOL D1)."""
@@ -199,7 +204,7 @@ class Dealing:
 
     # -- a leaf ----------------------------------------------------------------------------------
 
-    def _slices(self, step_in_epoch: int) -> list[tuple[int, int]]:
+    def _slices(self, step_in_epoch: int) -> Sequence[tuple[int, int]]:
         """Of a step's samples in the epoch; of a stream's next step, whatever it is."""
         if self.stream is not None:
             batch = self.stream.batch()
@@ -214,16 +219,10 @@ class Dealing:
         """Return how many leaves a step has: a ragged last batch has fewer."""
         return len(self._slices(step_in_epoch))
 
-    def first_position(self, step_in_epoch: int, leaf: int) -> int:
-        """Return the place of a leaf's first sample in the epoch."""
-        return self._slices(step_in_epoch)[leaf][0]
-
-    def leaves(self, epoch: int, step_in_epoch: int) -> tuple[tuple[int, ...], ...]:
-        """Return the indices of each leaf of a step."""
-        order = self.draw(epoch)
-        return tuple(
-            tuple(order[start:stop].tolist()) for start, stop in self._slices(step_in_epoch)
-        )
+    def leaf(self, epoch: int, step_in_epoch: int, leaf: int) -> tuple[int, tuple[int, ...]]:
+        """Return the place of a leaf's first sample in the epoch, and the indices of all."""
+        start, stop = self._slices(step_in_epoch)[leaf]
+        return start, tuple(self.draw(epoch)[start:stop].tolist())
 
     def fetch(
         self, indices: Sequence[int], seed_sample: Callable[[int], None] | None
@@ -243,8 +242,7 @@ class Dealing:
         if self.num_workers:
             self._ahead = self._ahead or Ahead(self, seed_sample)
             return self._ahead.fetch(self, Place(epoch, step_in_epoch, leaf))
-        first = self.first_position(step_in_epoch, leaf)
-        indices = self.leaves(epoch, step_in_epoch)[leaf]
+        first, indices = self.leaf(epoch, step_in_epoch, leaf)
         return self.fetch(indices, lambda offset: seed_sample(epoch, first + offset))
 
     def _leaf_of_stream(self, start: int, stop: int) -> tuple[Any, tuple[int, ...]]:

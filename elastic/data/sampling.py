@@ -7,6 +7,7 @@ changes: a ragged last batch has fewer leaves, the last of them possibly smaller
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
@@ -65,9 +66,10 @@ def micro_batch_size(batch_size: int, micro_batches: int) -> int:
     return batch_size // micro_batches
 
 
+@lru_cache(16)
 def leaf_slices(
     n: int, batch_size: int, micro_batches: int, step_in_epoch: int, drop_last: bool
-) -> list[tuple[int, int]]:
+) -> tuple[tuple[int, int], ...]:
     """Return (start, stop) within the epoch's index list, for each leaf of a step.
 
     Raises:
@@ -80,4 +82,4 @@ def leaf_slices(
     size = micro_batch_size(batch_size, micro_batches)
     begin = step_in_epoch * batch_size
     end = min(n, begin + batch_size)
-    return [(start, min(end, start + size)) for start in range(begin, end, size)]
+    return tuple((start, min(end, start + size)) for start in range(begin, end, size))

@@ -46,7 +46,7 @@ def places(loader, leaves, epochs=(0, 1)):
     for epoch in epochs:
         for step in range(loader.steps_per_epoch):
             for i in leaves:
-                if 13 not in loader.leaves(epoch, step)[i]:
+                if 13 not in loader.leaf(epoch, step, i)[1]:
                     yield epoch, step, i
 
 

@@ -62,9 +62,9 @@ def test_steps_per_epoch(n, batch_size, drop_last, steps):
 @pytest.mark.parametrize(
     ("step", "slices"),
     [
-        (0, [(0, 2), (2, 4), (4, 6), (6, 8)]),
-        (1, [(8, 10), (10, 12), (12, 14), (14, 16)]),
-        (2, [(16, 18), (18, 20), (20, 21)]),
+        (0, ((0, 2), (2, 4), (4, 6), (6, 8))),
+        (1, ((8, 10), (10, 12), (12, 14), (14, 16))),
+        (2, ((16, 18), (18, 20), (20, 21))),
     ],
 )
 def test_a_ragged_last_batch_has_fewer_leaves_the_last_smaller(step, slices):
