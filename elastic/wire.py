@@ -28,12 +28,15 @@ def to_json(value: Any) -> Any:
     kind: Any = type(value)
     if kind in _SCALARS:
         return value
+    names = _names(kind)
+    if names is not None:
+        return {name: to_json(getattr(value, name)) for name in names}
     if isinstance(value, (list, tuple)):
-        return [to_json(item) for item in value]
+        plain = _SCALARS.issuperset(map(type, value))
+        return list(value) if plain else [to_json(item) for item in value]
     if isinstance(value, dict):
         return {str(key): to_json(item) for key, item in value.items()}
-    names = _names(kind)
-    return value if names is None else {name: to_json(getattr(value, name)) for name in names}
+    return value
 
 
 @cache
@@ -64,7 +67,9 @@ def _decoder(kind: Any) -> Decoder:
         return lambda data: data
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
-        return partial(_from_union, kind, tuple(map(_decoder, typing.get_args(kind))))
+        choices = [each for each in typing.get_args(kind) if each is not type(None)]
+        optional = len(choices) < len(typing.get_args(kind))
+        return partial(_from_union, kind, optional, tuple(map(_decoder, choices)))
     if origin is tuple:
         return _tuple_decoder(typing.get_args(kind))
     if origin is dict:
@@ -89,7 +94,9 @@ def _from_float(data: Any) -> float:
         raise ValueError("expected a float, got a whole number beyond its range") from None
 
 
-def _from_union(kind: Any, choices: tuple[Decoder, ...], data: Any) -> Any:
+def _from_union(kind: Any, optional: bool, choices: tuple[Decoder, ...], data: Any) -> Any:
+    if optional and data is None:
+        return None
     for choice in choices:
         try:
             return choice(data)

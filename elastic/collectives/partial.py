@@ -148,6 +148,18 @@ class Partial:
         """Return the same sum, into which `add` does not write."""
         return Partial(self.map, self.vectors, self.present, owned=False)
 
+    def divided(self, by: float) -> Partial:
+        """Return a new one with every segment divided: a mean of a sum."""
+        made = Partial.empty(self.map)
+        made.present[:] = self.present
+        if self.present.all():
+            for vector, into in zip(self.vectors, made.vectors, strict=True):
+                np.divide(vector, by, out=into, casting="unsafe")
+        else:
+            for segment in np.flatnonzero(self.present).tolist():
+                np.divide(self._view(segment), by, out=made._view(segment), casting="unsafe")
+        return made
+
     def owning(self) -> Partial:
         """Return this if it is owned, else a copy that is."""
         if self.owned:

@@ -124,9 +124,10 @@ class Bridge:
         `weight` is the sum over all leaves, `changes` has every leaf's `Taken.buffers`.
         Raises: StateError if leaves disagree on a buffer that has no rule, naming it.
         """
+        means = None if total is None else total.divided(weight)
         for segment, param in enumerate(self._params):
-            values = None if total is None else total[segment]
-            param.grad = None if values is None else _mean(values, weight, param)
+            values = None if means is None else means[segment]
+            param.grad = None if values is None else _like(param, values)
         for segment, buffer in enumerate(self._added, len(self._params)):
             values = None if total is None else total[segment]
             if values is not None:
@@ -241,6 +242,8 @@ def _scaled(values: np.ndarray, dtype: np.dtype, weight: float) -> np.ndarray:
     return wide if weight == 1 else wide * weight
 
 
-def _mean(values: np.ndarray, weight: float, param: Tensor) -> Tensor:
-    mean = torch.from_numpy((values / weight).reshape(param.shape))
-    return mean.to(param.device, param.dtype)
+def _like(param: Tensor, values: np.ndarray) -> Tensor:
+    """Return flat values as a gradient of a parameter."""
+    grad = torch.from_numpy(values.reshape(param.shape))
+    is_like = grad.dtype == param.dtype and not param.is_cuda
+    return grad if is_like else grad.to(param.device, param.dtype)

@@ -82,11 +82,19 @@ def pack_header(header: Header, carries: Carries) -> bytes:
     return _with_carries(to_json(header), carries)
 
 
-def unpack_headers(blobs: Sequence[bytes]) -> tuple[list[Header], Carries]:
-    """Return all members' headers in the order of the blobs, and the carries of all leaves."""
+def unpack_headers(
+    blobs: Sequence[bytes], rank: int, mine: Header, my_carries: Carries
+) -> tuple[list[Header], Carries]:
+    """Return all members' headers in the order of the blobs, and the carries of all leaves.
+
+    That of `rank` is not read: it is `mine`.
+    """
     headers: list[Header] = []
-    carries: dict[int, bytes] = {}
-    for blob in blobs:
+    carries = {leaf: packed for leaf, packed in my_carries.items() if packed}
+    for at, blob in enumerate(blobs):
+        if at == rank:
+            headers.append(mine)
+            continue
         head, behind = _split(blob)
         headers.append(from_json(Header, head))
         carries.update(_carries_behind(headers[-1].leaves, behind))

@@ -172,7 +172,7 @@ class Steps:
         began = monotonic()
         blob = pack_header(header, self._carries)
         blobs, total = group.reduce_tree(f"step {step}", self._forest, blob)
-        headers, carries = unpack_headers(blobs)
+        headers, carries = unpack_headers(blobs, group.rank, header, self._carries)
         self._check(headers, header)
         leaves_s = {rank: (len(h.leaves), h.leaves_s) for rank, h in enumerate(headers)}
         group.account.reduced(monotonic() - began, self._leaves_s, leaves_s)

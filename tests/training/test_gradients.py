@@ -38,7 +38,7 @@ def leaf(bridge, weight, compute):
 
 def put(bridge, leaves, weights):
     """Hand the sum of the leaves back, as the loop does: `buffers` travels as JSON."""
-    total = leaves[0].pieces
+    total = leaves[0].pieces.laid_out()
     for each in leaves[1:]:
         total = add(total, each.pieces)
     changes = [json.loads(json.dumps(each.buffers)) for each in leaves]
