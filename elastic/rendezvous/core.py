@@ -386,6 +386,9 @@ def _tell_group(s: Standing, record: Record, now: float, cfg: Settings) -> Move:
         commands += (do.TellGroup(record, members, ids + left, paused),)
     if outside:
         commands += (do.DropMembers(outside), do.Readmit(outside))
+    if not ids:  # whoever waits will need their addresses, and keys may be gone by then
+        s, more = _ask_for(s, record, now)
+        commands += more
     return s, commands
 
 

@@ -93,11 +93,16 @@ def suspect_absent(s: Standing, among: Iterable[str], now: float, cfg: Settings)
 
 
 def _not_found(s: Standing, ids: Sequence[str], now: float, cfg: Settings) -> Standing:
-    """Nobody can be asked who has no address; who lives and has lost its lease writes it again."""
+    """Nobody can be asked who has no address; who lives and has lost its lease writes it again.
+
+    Who came later is known to the eldest: they have seen its key, and find out if it is dead.
+    """
     since = {id: s.not_found.get(id, now) for id in ids}
-    if not since:
+    if not since or s.record is None:
         return s
-    lost = [id for id, at in since.items() if now - at >= cfg.silence_s]
+    first = len(s.record.joined) == len(s.record.ids)
+    patience = cfg.silence_s if first else cfg.orphan_wait_s
+    lost = [id for id, at in since.items() if now - at >= patience]
     s = replace(s, gone=s.gone | dict.fromkeys(lost, "its key vanished before it was known"))
     if len(lost) == len(since):
         return s

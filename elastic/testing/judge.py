@@ -69,7 +69,7 @@ class Judge:
     def _check_lost(self, record: Record) -> None:
         """Whoever lives and can be heard keeps its place (M6), but if nobody of a group is left."""
         lost = set(record.lost) - self.doubted if not record.joined else set()
-        for agent in [agent for agent in self.around.agents if agent.alive]:
+        for agent in [a for a in self.around.agents if a.alive and not a.leaving]:
             if living := sorted(
                 seat.member for seat in agent.seats if seat.worker.alive and seat.member in lost
             ):

@@ -28,6 +28,8 @@ from elastic.testing.clock import Lane, ManualClock
 __all__ = ["FarStore", "FarWatch", "Troubles"]
 
 TIMEOUT_S = StoreSettings().timeout_s
+DELAYS_S = (0.001, 0.02)
+"""Between which bounds an answer's time is, as a rule."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class FarStore:
     to_store: Callable[[], float] = _never
     """Until when nothing gets through to the store."""
     from_store: Callable[[], float] = _never
-    delays_s: tuple[float, float] = (0.001, 0.02)
+    slow: tuple[float, float] = (1.0, 0.0)
+    """How many times its time every answer takes, and until when."""
     leases: list[MemoryLease] = field(default_factory=list)
     watches: list[FarWatch] = field(default_factory=list)
 
@@ -126,9 +129,14 @@ class FarStore:
 
     def slow_down(self, factor: float, seconds: float) -> None:
         """For so long every answer takes so many times its time."""
-        before = self.delays_s
-        self.delays_s = (factor * before[0], factor * before[1])
-        self.clock.after(seconds, lambda: setattr(self, "delays_s", before))
+        self.slow = (factor, max(self.slow[1], self.clock.now + seconds))
+
+    @property
+    def delays_s(self) -> tuple[float, float]:
+        """Between which bounds an answer's time is now."""
+        factor, until = self.slow
+        factor = factor if self.clock.now < until else 1.0
+        return (factor * DELAYS_S[0], factor * DELAYS_S[1])
 
     def close(self) -> None:
         """Nothing is left open here."""
