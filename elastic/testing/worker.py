@@ -361,6 +361,9 @@ class SimulatedWorker:
 
     # -- newcomers (S9) ------------------------------------------------------------------------
 
+    def _do_makeroom(self, _: do.MakeRoom) -> None:
+        self.doing = None
+
     def _do_lend(self, command: do.Lend) -> None:
         self.loans.lend(command)
         self.doing = None

@@ -19,6 +19,7 @@ __all__ = [
     "Finish",
     "GiveUp",
     "Lend",
+    "MakeRoom",
     "Meet",
     "Move",
     "Quit",
@@ -93,6 +94,11 @@ class Save:
     """Write a checkpoint, if this member writes for its host: Saved."""
 
     step: int
+
+
+@dataclass(frozen=True)
+class MakeRoom:
+    """Have memory ready for a copy of State: newcomers will be lent it after a later step."""
 
 
 @dataclass(frozen=True)

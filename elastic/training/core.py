@@ -26,6 +26,7 @@ from elastic.training.warmups import (
     end_feeds,
     feed,
     lend,
+    make_room,
     on_candidates,
     on_copied,
     on_fed,
@@ -150,17 +151,24 @@ def _on_synced(s: Standing, event: ev.Synced, job: Job) -> Moves:
 
 
 def _deal(s: Standing, job: Job) -> tuple[int, ...]:
-    """Return this member's leaves of the next step: after a loss, of those that nobody holds."""
+    """Return this member's leaves of the next step: after a loss, of those that nobody holds.
+
+    Newcomers that have just taken the last steps from a feed have none of the first.
+    """
     n = job.leaves(s.applied + 1)
     if s.plan is None:
         return tuple(deal(n, len(s.ids))[s.rank])
-    return tuple(deal_missing(n, [set(held) for held in s.plan.held])[s.rank])
+    late = [id in s.plan.catching for id in s.ids]  # the others need not wait for them
+    held = [set(held) for held, is_late in zip(s.plan.held, late, strict=True) if not is_late]
+    shares = iter(deal_missing(n, held))
+    return tuple([() if is_late else next(shares) for is_late in late][s.rank])
 
 
 def _next_leaf(s: Standing, job: Job) -> Moves:
     if s.todo:
         return to(s, Phase.COMPUTING, do.Compute(s.applied + 1, s.todo[0]))
     joins, warm = wishes(s, job)
+    warm = warm if s.warming.room else ()
     flags = replace(s.flags, joins=joins, warm=warm, leaves=s.leaving)
     return to(s, Phase.REDUCING, do.Reduce(s.applied + 1, flags), flags=flags)
 
@@ -214,8 +222,9 @@ def _onward(s: Standing, job: Job) -> Moves:
         turn = do.Turn(s.applied, s.agreed.joins, _leaves(s))
         return to(s, Phase.WAITING, turn, do.Await(), agreed=NOTHING)
     s, lends = lend(s)
+    s, rooms = make_room(s, job)
     s, commands = _next_leaf(s._replace(todo=_deal(s, job), plan=None, flags=NOTHING), job)
-    return s, (*lends, *commands)
+    return s, (*lends, *rooms, *commands)
 
 
 def _leaves(s: Standing) -> tuple[str, ...]:

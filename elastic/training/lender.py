@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from elastic.checkpoint import format
 from elastic.control import Candidate
 from elastic.tensor import Tensor
 from elastic.tensor.optim import Optimizer
+from elastic.training import memory
 from elastic.training.context import say
 from elastic.training.shares import RESULT, STATE, Head, Piece, bytes_of, cut
 from elastic.training.standing import Standing
@@ -29,6 +31,8 @@ from elastic.world import World
 
 __all__ = ["Lender"]
 
+_NO_ROOM = np.empty(0, np.uint8)
+
 
 class Lender:
     """A member's part: its share of State, and the results that follow if it is the feeder."""
@@ -36,10 +40,29 @@ class Lender:
     def __init__(self, state: State, steps: Steps, group: Any):
         self.state, self.steps, self.group = state, steps, group
         self._generation = 0
+        self._room = _NO_ROOM
+        """Memory for the next copy."""
         self._copied = threading.Event()
         self._copied.set()
         self._todo: deque[Callable[[], None]] = deque()
         self._changing = threading.Lock()
+
+    def make_room(self, world: World) -> None:
+        """Begin to have memory ready for this member's share of State, and for results to wait in.
+
+        What the training thread uses again and again is not taken from it.
+        """
+        pieces, _, _ = self._share(world)
+        share_bytes = sum(piece.stop - piece.start for piece in pieces)
+        self._later(lambda: self._make_room(share_bytes))
+
+    def _make_room(self, share_bytes: int) -> None:
+        self._room = memory.apart(share_bytes)
+
+    def _share(self, world: World) -> tuple[list[Piece], bytes, dict[str, np.ndarray]]:
+        header, arrays = self._packed()
+        sizes = {name: array.nbytes for name, array in arrays.items()}
+        return cut(sizes, world.size)[world.rank], header, arrays
 
     def lend(self, newcomers: tuple[Candidate, ...], standing: Standing, world: World) -> None:
         """Send this member's share of State as it is now.
@@ -50,8 +73,7 @@ class Lender:
         self._generation = world.generation
         for each in newcomers:
             self.group.feeds.open(each.id, world.generation)
-        header, arrays = self._packed()
-        pieces = cut({name: a.nbytes for name, a in arrays.items()}, world.size)[world.rank]
+        pieces, header, arrays = self._share(world)
         steady = _addresses_written_in_update(self.state)
         blobs = [bytes_of(arrays[piece.name], piece) for piece in pieces]
         blobs = [
@@ -80,9 +102,10 @@ class Lender:
         blobs: Sequence[np.ndarray],
     ) -> None:
         try:
-            copies = [blob.copy() for blob in blobs]
+            copies = _copies(blobs, self._room)
         finally:
             self._copied.set()
+            self._room = _NO_ROOM
         for each in newcomers:  # it connects while we hash
             self.group.feeds.invite(each.id, each.address, generation, head.step)
         digests = [sha256(blob.data).hexdigest() for blob in copies]
@@ -131,6 +154,17 @@ def _head(standing: Standing, world: World, pieces: list[Piece]) -> Head:
         tuple(pieces),
         (),
     )
+
+
+def _copies(blobs: Sequence[np.ndarray], room: np.ndarray) -> list[np.ndarray]:
+    """Return copies of blobs of bytes, one behind the other in this memory if it is enough."""
+    ends = list(accumulate((blob.nbytes for blob in blobs), initial=0))
+    if room.nbytes < ends[-1]:
+        room = memory.apart(ends[-1])
+    copies = [room[start:stop] for start, stop in pairwise(ends)]
+    for copy, blob in zip(copies, blobs, strict=True):
+        copy[:] = blob
+    return copies
 
 
 def _address(array: np.ndarray) -> int:

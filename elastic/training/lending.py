@@ -21,6 +21,10 @@ class Lending:
         self._lent: dict[str, Any] | None = None
         """What is to be told of State that was lent, once it is copied."""
 
+    def make_room(self, _: do.MakeRoom) -> None:
+        """Have memory ready for what is to be lent."""
+        self.lender.make_room(self.context.world)
+
     def lend(self, command: do.Lend) -> None:
         """Begin to copy State for these newcomers."""
         began = monotonic()

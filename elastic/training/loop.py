@@ -16,7 +16,7 @@ from elastic import control
 from elastic.clock import monotonic
 from elastic.errors import Aborted
 from elastic.training import commands as do
-from elastic.training import core, randomness
+from elastic.training import core, memory, randomness
 from elastic.training import events as ev
 from elastic.training.borrower import Borrower, CopyHere, FeedEnded, ResultHere
 from elastic.training.checkpoints import Checkpoints
@@ -36,6 +36,10 @@ from elastic.training.stepping import Stepping
 from elastic.training.steps import Steps
 
 __all__ = ["Loop"]
+
+_RESULTS_IN_MEMORY = 8
+"""So many gradients of all parameters does a worker hold at once: of leaves and their sums, as they
+arrive, for newcomers (measured: 7)."""
 
 
 class Loop:
@@ -73,6 +77,7 @@ class Loop:
             do.RunHooks: hooks.run,
             do.Save: self._checkpoints.save,
             do.Turn: level.turn,
+            do.MakeRoom: lending.make_room,
             do.Lend: lending.lend,
             do.Feed: lending.feed,
             do.Discard: lending.discard,
@@ -90,6 +95,8 @@ class Loop:
         """Train to the end, through whatever happens to others."""
         link, group = self.context.link, self.context.group
         group.on_note = self._borrower.heard
+        if self.job.pace is not None:  # before others wait for this worker's steps
+            memory.warm(_RESULTS_IN_MEMORY * self.context.steps.bridge.map.nbytes)
         link.start(self._urgent)
         link.send(control.Ready(group.address))
         todo: deque[Any] = deque([do.Await()])

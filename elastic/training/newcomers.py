@@ -33,8 +33,8 @@ VOIDS = 2
 class Pace:
     """How far a candidate may be behind, in steps; equal on all members."""
 
-    level: int = 1
-    """So near it is level: it joins."""
+    level: int = 0
+    """So near it is level: it joins. A step more after every `patience` steps of waiting."""
     patience: int = 8
     """So far it is not waited for any longer: it joins and gets State at the boundary."""
 
@@ -45,7 +45,7 @@ def pace(result_bytes: int) -> Pace | None:
         return None
     least, most = PATIENCE_STEPS
     patience = min(most, max(least, PATIENCE_BYTES // result_bytes))
-    return Pace(max(1, LEVEL_BYTES // result_bytes), patience)
+    return Pace(LEVEL_BYTES // result_bytes, patience)
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,14 @@ class Warming:
     """The step at which each said last that it stands."""
     gone: tuple[str, ...] = ()
     """Of the batch, but no candidates any more: what was sent to them can be dropped."""
+    room: bool = False
+    """Whether memory for a copy of State is made ready."""
     voided: tuple[str, ...] = ()
     """Who has lost a warm-up to a change of the group, once for each."""
 
     def begin(self, batch: tuple[Candidate, ...], step: int) -> Warming:
         """State is copied for these after this step."""
-        return replace(self, batch=batch, since=step, said={})
+        return replace(self, batch=batch, since=step, said={}, room=False)
 
     def heard(self, id: str, step: int) -> Warming:
         """A candidate says that it has applied this step, or that it CANNOT."""
@@ -113,6 +115,7 @@ class Warming:
         step = self.said.get(id)
         if step == CANNOT:
             return True
-        if step is not None and applied - step <= pace.level:
-            return True
-        return applied - (self.since if step is None else step) > pace.patience
+        if step is None:
+            return applied - self.since > pace.patience
+        level = pace.level + (applied - self.since) // pace.patience  # it may never come nearer
+        return not level < applied - step <= pace.patience

@@ -20,6 +20,7 @@ __all__ = [
     "end_feeds",
     "feed",
     "lend",
+    "make_room",
     "on_candidates",
     "on_copied",
     "on_fed",
@@ -53,6 +54,14 @@ def wishes(s: Standing, job: Job) -> tuple[tuple[Candidate, ...], tuple[Candidat
     newcomers = tuple(each for each in s.candidates if each.id not in s.ids)
     pace = None if s.leaving else job.pace  # who goes hands State over now: it may be the last
     return s.warming.wishes(newcomers, s.applied, pace)
+
+
+def make_room(s: Standing, job: Job) -> Moves:
+    """Memory takes time: it is asked for a step before newcomers are."""
+    _, warm = wishes(s, job)
+    if not warm or s.warming.room:
+        return s, ()
+    return s._replace(warming=replace(s.warming, room=True)), (do.MakeRoom(),)
 
 
 def lend(s: Standing) -> Moves:

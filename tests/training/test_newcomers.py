@@ -42,6 +42,15 @@ def test_a_batch_joins_together_when_all_are_level_or_never_will_be(said, applie
     assert warming.wishes((C, D), applied, PACE) == (joins, ())
 
 
+@pytest.mark.parametrize(("behind", "level"), [(1, 15), (2, 20), (5, 35)])
+def test_whoever_comes_no_nearer_is_level_a_step_further_behind_each_time(behind, level):
+    def joins(applied):
+        warming = Warming().begin((C,), 10).heard("c", applied - behind)
+        return bool(warming.wishes((C,), applied, Pace(0, 5))[0])
+
+    assert [joins(applied) for applied in (level - 1, level)] == [False, True]
+
+
 def test_whoever_is_no_candidate_any_more_is_not_waited_for():
     warming = WARMED.heard("c", 11).forget({"d"})
     assert warming.wishes((C,), 11, PACE) == ((C,), ())
@@ -82,5 +91,5 @@ def test_a_copy_leads_to_the_next_generation_with_its_feeder_only(generation, id
 
 def test_small_jobs_send_state_at_a_step_boundary():
     assert pace(100) is None
-    assert pace(200 << 20) == Pace(1, 8)
+    assert pace(200 << 20) == Pace(0, 8)
     assert pace(1 << 20) == Pace(4, 64)

@@ -18,15 +18,33 @@ WARM = replace(JOB, pace=Pace(level=1, patience=5))
 LEAVES = [ev.Computed(leaf) for leaf in range(4)]
 
 
+def expecting(job: Job = WARM) -> Standing:
+    """Member a, about to compute step 4; it knows of c, and makes room for a copy of State."""
+    s = play(member(job, applied=2), ev.CandidatesSeen((C,)), *LEAVES, job=job)[0]
+    s, commands = play(s, ev.Reduced(Flags()), ev.Applied("L"), job=job)
+    assert commands == (do.MakeRoom(), do.Compute(4, 0))
+    return s
+
+
 def lending(job: Job = WARM) -> Standing:
     """Member a, the feeder, about to compute step 5; State after step 4 is lent to c."""
-    s = play(member(job), ev.CandidatesSeen((C,)), *LEAVES, job=job)[0]
+    s = play(expecting(job), *LEAVES, job=job)[0]
     return play(s, ev.Reduced(Flags(warm=(C,))), ev.Applied("M"), job=job)[0]
+
+
+def test_memory_for_a_copy_is_made_ready_a_step_before_state_is_lent():
+    """PROTOCOL S9: no step waits for it."""
+    s = play(member(WARM, applied=2), ev.CandidatesSeen((C,)), *LEAVES, job=WARM)[0]
+    assert s.flags == Flags()
+    s, _ = play(lending(), ev.CandidatesSeen(()), ev.CandidatesSeen((C,)), *LEAVES, job=WARM)
+    assert s.flags == Flags(), "memory is made ready anew for the next copy"
+    s, commands = play(s, ev.Reduced(Flags()), ev.Applied("N"), job=WARM)
+    assert do.MakeRoom() in commands
 
 
 def test_a_candidate_is_lent_state_after_the_step_whose_flags_say_so():
     """PROTOCOL S4, S9: all copy State after the same step, and train on."""
-    s, commands = play(member(WARM), ev.CandidatesSeen((C,)), *LEAVES, job=WARM)
+    s, commands = play(expecting(), *LEAVES, job=WARM)
     assert commands == (do.Reduce(4, Flags(warm=(C,))),)
     s, commands = play(s, ev.Reduced(Flags(warm=(C,))), ev.Applied("M"), job=WARM)
     assert commands == (do.Lend(4, (C,)), do.Compute(5, 0))
@@ -69,7 +87,10 @@ def test_a_loss_voids_a_warm_up_which_begins_again():
     s, commands = play(lending(), ev.Interrupted(), ev.Formed(3, ("a",), 0), job=WARM)
     assert commands[0] == do.Discard(("c",))
     s, _ = play(s, ev.Met((answer("a", 4, "M"),)), ev.Synced(), job=WARM)
-    s, _ = play(s, ev.CandidatesSeen((C,)), *(ev.Computed(leaf) for leaf in range(8)), job=WARM)
+    leaves = [ev.Computed(leaf) for leaf in range(8)]
+    s, _ = play(s, ev.CandidatesSeen((C,)), *leaves, job=WARM)
+    assert s.flags == Flags()
+    s, _ = play(s, ev.Reduced(Flags()), ev.Applied("N"), *leaves, job=WARM)
     assert s.flags == Flags(warm=(C,))
 
 
@@ -111,7 +132,11 @@ def test_a_newcomer_takes_the_last_steps_from_the_feed_and_nobody_waits_for_it()
     s, commands = play(s, ev.Copied(6, "O"))
     assert (commands, s.applied, s.hooked, s.copy) == ((do.Sync(),), 6, 6, None)
     a = Standing(applied=6, lineage="O", hooked=6)._replace(id="a")
-    assert play(a, ev.Formed(3, ("a", "c"), 0), ev.Met(answers))[1] == (do.Sync(),)
+    a, commands = play(a, ev.Formed(3, ("a", "c"), 0), ev.Met(answers))
+    assert commands == (do.Sync(),)
+    a, commands = play(a, ev.Synced())
+    assert (commands, a.todo) == ((do.Compute(7, 0),), tuple(range(8)))
+    assert play(s, ev.Synced())[1] == (do.Reduce(7, Flags()),), "it has none of the first step"
 
 
 @pytest.mark.parametrize(
