@@ -23,11 +23,27 @@ from rich.console import Console
 from rich.table import Table
 from systems import ROOT, Ours
 
-MODELS = {"digits (9 k parameters)": (64, 128, 10), "wide (2.6 M parameters)": (64, 1600, 10)}
+MODELS = {
+    "digits (26 k parameters)": ("linear", 128),
+    "wide (2.7 M parameters)": ("linear", 1600),
+    "convolutions (0.1 M parameters)": ("convolution", 64),
+}
 MICRO_BATCHES, BATCH = 8, 64
 
 
-def job(layers: tuple[int, ...], steps: int) -> None:
+def layers_of(kind: str, width: int) -> list[Any]:
+    """The layers of a model for digits, 8 x 8 pixels."""
+    from elastic.tensor import nn
+
+    if kind == "linear":
+        hidden = [nn.Linear(64, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()]
+        return [*hidden, nn.Linear(width, 10)]
+    image = [nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, width, 3, padding=1), nn.ReLU()]
+    deep = [each for _ in range(3) for each in (nn.Conv2d(width, width, 3, padding=1), nn.ReLU())]
+    return [*image, *deep, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 10)]
+
+
+def job(kind: str, width: int, steps: int) -> None:
     """The script that the workers run."""
     import numpy as np
 
@@ -40,11 +56,7 @@ def job(layers: tuple[int, ...], steps: int) -> None:
 
     x, y = (torch.from_numpy(each) for each in digits())
     torch.manual_seed(0)
-    wide = layers[1]
-    model = nn.Sequential(
-        *[nn.Linear(layers[0], wide), nn.ReLU(), nn.Linear(wide, wide), nn.ReLU()],
-        nn.Linear(wide, layers[-1]),
-    )
+    model = nn.Sequential(*layers_of(kind, width))
     optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     data = TensorDataset(x, y)
     loader = DataLoader(data, batch_size=BATCH, micro_batches=MICRO_BATCHES, shuffle=True, seed=0)
@@ -95,11 +107,11 @@ class Measured(Ours):
         return [*super().command(node)[:-1], f"--min-workers={self.workers}", *self.arguments]
 
 
-def measure(layers: tuple[int, ...], workers: int, steps: int) -> tuple[dict[str, float], int]:
+def measure(model: tuple[str, int], workers: int, steps: int) -> tuple[dict[str, float], int]:
     """Seconds of a bare step and of the loop's, and the store's calls while these ran."""
     with Measured(0, workers) as system:
         system.nodes = 1
-        system.arguments = (__file__, "job", str(workers), json.dumps(layers), str(steps))
+        system.arguments = (__file__, "job", str(workers), *map(str, model), str(steps))
         system.start(0)
         events = system.events(0)
         wait_for(lambda: steps_told(events) > 0)
@@ -147,8 +159,8 @@ def main() -> None:
     table = Table(title=f"a step on {args.workers} workers, {MICRO_BATCHES} micro-batches")
     for column in ("model", "bare ms", "loop ms", "more ms", "more", "store calls"):
         table.add_column(column, justify="right" if column != "model" else "left")
-    for name, layers in MODELS.items():
-        found, calls = measure(layers, args.workers, args.steps)
+    for name, model in MODELS.items():
+        found, calls = measure(model, args.workers, args.steps)
         bare, loop = found["bare"] * 1000, found["loop"] * 1000
         cells = (f"{bare:.2f}", f"{loop:.2f}", f"{loop - bare:.2f}", f"{loop / bare - 1:.1%}")
         table.add_row(name, *cells, str(calls))
@@ -158,6 +170,6 @@ def main() -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["job"]:
         sys.path.insert(0, str(ROOT))
-        job(tuple(json.loads(sys.argv[3])), int(sys.argv[4]))
+        job(sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
     else:
         main()
