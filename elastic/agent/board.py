@@ -87,6 +87,8 @@ class Board:
         self._samples: deque[tuple[float, int]] = deque()
         self._events: deque[dict[str, Any]] = deque(maxlen=_KEPT_EVENTS)
         self._recoveries: dict[tuple[int, str], Recovery] = {}
+        self._refused: dict[tuple[int, str, str], int] = {}
+        """The count that each process told last, by door and reason."""
         self._stragglers: dict[int, dict[int, str]] = {}
         """What each worker here says of which rank."""
         self._first_t: float | None = None
@@ -169,6 +171,12 @@ class Board:
 
     def _on_over(self, fields: Mapping[str, Any]) -> None:
         self._now = replace(self._now, state=fields["status"], cause=fields["cause"])
+
+    def _on_refused(self, fields: Mapping[str, Any]) -> None:
+        pid, door, reason, count = (fields[name] for name in ("pid", "door", "reason", "count"))
+        before = self._refused.get((pid, door, reason), 0)
+        self._refused[pid, door, reason] = count
+        self._count("refused", count - before, door=door, reason=reason)
 
     def _on_straggler(self, fields: Mapping[str, Any]) -> None:
         said = self._stragglers.setdefault(fields["local_rank"], {})

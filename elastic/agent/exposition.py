@@ -60,6 +60,9 @@ METRICS: dict[str, _Metric] = {
     "elastic_steps": _Metric("counter", (), "Steps committed while this agent was in the job."),
     "elastic_worker_starts": _Metric("counter", (), "Workers that this agent has started."),
     "elastic_worker_exits": _Metric("counter", ("how",), "Workers of this agent that ended."),
+    "elastic_refused": _Metric(
+        "counter", ("door", "reason"), "Callers refused here, told at the 1st, 2nd, 4th, 8th, …"
+    ),
     "elastic_events": _Metric("counter", ("event",), "Events, as in --events."),
     "elastic_late_seconds": _Metric(
         "counter", ("rank", "local_rank"), "How long a worker here waited for that rank alone."

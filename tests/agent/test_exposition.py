@@ -26,6 +26,9 @@ def board():
     board.event("timing", 0.0, who(0) | timing(late_s=0.5))
     board.event("straggler", 0.0, who(0) | {"accused_rank": 1, "text": "rank 1", "late_s": 1.0})
     board.event("exit", 0.0, who(1) | {"how": "SIGSEGV"})
+    for pid, count in ((7, 1), (7, 4), (8, 2)):
+        refused = {"pid": pid, "door": "ping", "reason": "wrong token", "count": count}
+        board.event("refused", 0.0, who(0) | refused)
     board.recovered(RECOVERY)
     board.recovered(Recovery(9, "m3 was killed", ("m3",), 0.0, 0.0, 0.01, 0.02, 0.03))
     return board
@@ -60,6 +63,7 @@ def test_values(board):
     assert value("elastic_recovery_phase_seconds", phase="sync") == pytest.approx(0.31)
     assert value("elastic_late_seconds", rank="1", local_rank="0") == 0.5
     assert value("elastic_worker_exits", how="SIGSEGV") == 1
+    assert value("elastic_refused", door="ping", reason="wrong token") == 4 + 2
 
 
 def test_recoveries_are_a_histogram(board):
