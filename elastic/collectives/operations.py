@@ -93,7 +93,7 @@ class Operations:
         """Return this member's slice of the flat reduction: in rank order they make the whole."""
         mine = self._one_array(np.asarray(array), op)
         cuts = mine.map.slices(self.size)
-        _, total = self._add_up(f"reduce_scatter {op}", mine, b"", cuts)
+        _, total, _ = self._add_up(f"reduce_scatter {op}", mine, b"", cuts)
         assert total is not None
         return self._mean(total.vectors[0], op)
 
@@ -128,15 +128,15 @@ class Operations:
 
     def _reduce(self, tag: str, mine: Shipment, header: Blob) -> tuple[list[bytes], Partial | None]:
         if plan.algorithm(self.size, mine.map.nbytes, self.direct_below_bytes) == "direct":
-            whole = tuple((0, length) for length in mine.map.lengths), mine.map
-            return self._add_up(tag, mine, header, [whole] * self.size)
-        headers, total = self._add_up(tag, mine, header, mine.map.slices(self.size))
-        return headers, total and self._share(tag, total, mine.map)
+            uncut = tuple((0, length) for length in mine.map.lengths), mine.map
+            return self._add_up(tag, mine, header, [uncut] * self.size)[:2]
+        headers, total, whole = self._add_up(tag, mine, header, mine.map.slices(self.size))
+        return headers, total and self._share(tag, total, mine, whole)
 
     def _add_up(
         self, tag: str, mine: Shipment, header: Blob, cuts: Sequence[Cut]
-    ) -> tuple[list[bytes], Partial | None]:
-        """Return all headers, and the sum of the slice of which this member is the owner."""
+    ) -> tuple[list[bytes], Partial | None, int | None]:
+        """Return all headers, the sum of this member's slice, and who holds the whole sum alone."""
         label = mine.label()
         outgoing = {
             rank: [header, label, *mine.blobs(cuts[rank])]
@@ -150,14 +150,20 @@ class Operations:
         for rank in outgoing:
             parts[rank] = mine.received(rank, got[rank][1:], cut[1])
         total = reduce(_disjoint(parts), mine.n_leaves, mine.combine)
-        return [bytes(got[rank][0]) for rank in range(self.size)], total
+        whole = next((rank for rank, nodes in parts.items() if mine.root in nodes), None)
+        return [bytes(got[rank][0]) for rank in range(self.size)], total, whole
 
-    def _share(self, tag: str, slice: Partial, map: SegmentMap) -> Partial:
-        """Return the whole sum, of which each member has its own slice."""
-        total = Partial.empty(map)
+    def _share(self, tag: str, slice: Partial, mine: Shipment, whole: int | None) -> Partial:
+        """Return the whole sum, of which each member has its own slice, and one perhaps all."""
+        tag, everyone = f"{tag}, slices", range(self.size)
+        outgoing = {rank: slice.vectors for rank in everyone if rank != whole}
+        if self.rank == whole:
+            self.round(tag, outgoing, [])
+            return mine.parts[mine.root].owning()
+        total = Partial.empty(mine.map)
         total.present[:] = slice.present
-        got = self._to_all(f"{tag}, slices", slice.vectors)
-        for rank, cut in enumerate(map.slices(self.size)):
+        got = self.round(tag, outgoing, everyone)
+        for rank, cut in enumerate(mine.map.slices(self.size)):
             for vector, blob in zip(total.slice(*cut).vectors, got[rank], strict=True):
                 vector[:] = np.frombuffer(blob, vector.dtype)
         return total
@@ -183,6 +189,11 @@ class Shipment:
         self.map = map
         self.parts = parts
         self.combine = combine
+
+    @property
+    def root(self) -> Node:
+        """The node of the whole sum."""
+        return plan.root(self.n_leaves)
 
     def label(self) -> bytes:
         """Return the blob before the vectors: which nodes they stand at, over what."""

@@ -192,6 +192,28 @@ def test_the_sum_is_the_callers_to_write(direct_below_bytes):
     assert bits(forest.partials[0, 1]) == before
 
 
+def test_nobody_sends_the_sum_to_whoever_holds_all_of_it():
+    """S9: while a newcomer takes the last steps, the others' work is not sent back to them."""
+    map = SegmentMap.of([("float32", 1000)])
+
+    def act(member: InMemory) -> int:
+        forest, received, round = Forest(1, map), [], member.round
+        if member.rank == 1:
+            forest.put(0, Partial(map, [np.ones(1000, np.float32)], np.ones(1, bool)))
+
+        def counting(tag, outgoing, expect):
+            got = round(tag, outgoing, expect)
+            received.extend(b.nbytes for rank in got if rank != member.rank for b in got[rank])
+            return got
+
+        member.round = counting
+        member.reduce_tree("step", forest)
+        return sum(received)
+
+    received = together(3, act, direct_below_bytes=0)
+    assert received[1] < 1000 < 4000 <= min(received[0], received[2])
+
+
 def test_a_leaf_with_two_holders_is_refused():
     def act(member: InMemory) -> None:
         forest = Forest(2, MAP)
