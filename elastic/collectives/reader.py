@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import grpc
 
 from elastic.collectives.admission import (
+    FETCH,
     GENERATION,
     HELLO,
     PROOF,
@@ -25,6 +26,7 @@ from elastic.collectives.admission import (
     Note,
     equal,
 )
+from elastic.collectives.background import step_back
 from elastic.collectives.frames import Assembler, Message
 from elastic.collectives.outbox import CUT_OFF
 from elastic.errors import AuthError
@@ -73,6 +75,7 @@ class Reader:
         self._transport = transport
         self._inbox = inbox or transport.inbox
         self._peer = peer
+        self._method = method
         self._nonce = hello.nonce
         self._closing = False
         self._late = False
@@ -98,6 +101,8 @@ class Reader:
 
     def _run(self) -> None:
         tell: Callable[[], None]
+        if self._method == FETCH:
+            step_back()
         try:
             self._shake_hands()
             self._read()

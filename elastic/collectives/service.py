@@ -19,6 +19,7 @@ from elastic.collectives.admission import (
     Hello,
     Note,
 )
+from elastic.collectives.background import step_back
 from elastic.collectives.outbox import Ending, Outbox
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Service(grpc.GenericRpcHandler):
         feed = self._transport.feeds.get(hello.source)
         if feed is None or feed.generation != hello.generation:
             return Ending("FAILED_PRECONDITION", "there is no such feed")
+        step_back()  # this thread is the call's own
         return (yield from self._stream(hello, feed, context))
 
     def _subscribe(self, hello: Hello, context: grpc.ServicerContext) -> _Told:

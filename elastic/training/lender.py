@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from elastic.checkpoint import format
+from elastic.collectives.background import step_back
 from elastic.control import Candidate
 from elastic.tensor import Tensor
 from elastic.tensor.optim import Optimizer
@@ -132,6 +133,7 @@ class Lender:
 
     def _run(self) -> None:
         """Do all that is to be done; the first stays in the queue while it is being done."""
+        step_back()
         while True:
             try:
                 self._todo[0]()

@@ -37,9 +37,9 @@ from elastic.training.steps import Steps
 
 __all__ = ["Loop"]
 
-_RESULTS_IN_MEMORY = 8
-"""So many gradients of all parameters does a worker hold at once: of leaves and their sums, as they
-arrive, for newcomers (measured: 7)."""
+_RESULTS_IN_MEMORY = 10
+"""So many gradients of all parameters does a worker hold at once (measured: 7 in a step, of leaves
+and their sums, and 2 that wait for newcomers)."""
 
 
 class Loop:
