@@ -17,7 +17,11 @@ from elastic.tensor import dtypes
 from elastic.tensor._tensor import Tensor, wrap
 from elastic.tensor._types import device as _device
 
-_STATE = struct.Struct("<QiiQ624QdddixxxxfBxxx")  # at::CPUGeneratorImplState, 5056 bytes
+# at::CPUGeneratorImplState, 5056 bytes: this, 624 words of 8 bytes each, and that
+_HEAD = struct.Struct("<QiiQ")
+_TAIL = struct.Struct("<dddixxxxfBxxx")
+_WORDS = 624
+_STATE_BYTES = _HEAD.size + 8 * _WORDS + _TAIL.size
 
 
 class Generator:
@@ -55,14 +59,12 @@ class Generator:
     def get_state(self) -> Tensor:
         """The state as 5056 bytes, laid out as PyTorch's."""
         key, position = self._engine.get_state()[1:3]  # type: ignore[index]
-        words = [int(w) for w in key]
         following = 0 if self._fresh else position
         left = 1 if self._fresh else 625 - position
-        cached = self._normal
-        packed = _STATE.pack(
-            self._seed, left, 1, following, *words, 0.0, cached or 0.0, 0.0,
-            int(cached is not None), 0.0, 0,
-        )  # fmt: skip
+        head = _HEAD.pack(self._seed, left, 1, following)
+        valid = self._normal is not None
+        tail = _TAIL.pack(0.0, self._normal or 0.0, 0.0, int(valid), 0.0, 0)
+        packed = b"".join((head, key.astype("<u8").tobytes(), tail))
         return wrap(np.frombuffer(packed, np.uint8).copy())
 
     def set_state(self, state: Tensor) -> Generator:
@@ -70,16 +72,17 @@ class Generator:
         if state.dtype is not dtypes.uint8:
             raise TypeError("RNG state must be a torch.ByteTensor")
         raw = state._array.tobytes()
-        if len(raw) != _STATE.size:
+        if len(raw) != _STATE_BYTES:
             raise RuntimeError(
-                f"Expected a CPUGeneratorImplState of size {_STATE.size} but found the input RNG "
+                f"Expected a CPUGeneratorImplState of size {_STATE_BYTES} but found the input RNG "
                 f"state size to be {len(raw)}"
             )
-        self._seed, left, _, following, *rest = _STATE.unpack(raw)
-        words, (_, normal, _, valid, _, _) = rest[:624], rest[624:]
+        self._seed, left, _, following = _HEAD.unpack_from(raw)
+        words = np.frombuffer(raw, "<u8", _WORDS, _HEAD.size).astype(np.uint32)
+        _, normal, _, valid, _, _ = _TAIL.unpack_from(raw, _HEAD.size + words.size * 8)
         self._fresh = following == 0
-        position = 624 if left == 1 else following
-        self._engine.set_state(("MT19937", np.array(words, np.uint32), position, 0, 0.0))
+        position = _WORDS if left == 1 else following
+        self._engine.set_state(("MT19937", words, position, 0, 0.0))
         self._normal = normal if valid else None
         return self
 

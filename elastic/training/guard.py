@@ -19,11 +19,16 @@ from elastic.tensor.optim import Optimizer
 if TYPE_CHECKING:
     from elastic.training.state import State
 
-__all__ = ["MOVE", "Guard"]
+__all__ = ["MOVE", "Guard", "refused_by_lock", "set_writeable"]
 
 MOVE = "move it to update: train(…, update=…) or a hook"
 
 
+_REFUSALS = (
+    "destination is read-only",
+    "output array is read-only",
+    "more than one element of the written-to tensor",
+)
 _SCALARS = frozenset({int, float, str, bool, bytes, type(None)})
 
 
@@ -45,7 +50,7 @@ class Guard:
         if not self._before:
             self._before = {name: self._marks(name, part) for name, part in self._state.parts()}
             self._locked = [array for _, array in self._arrays.values() if _is_writeable(array)]
-            _set_writeable(self._locked, False)
+            set_writeable(self._locked, False)
         self._state.__dict__["_guard"] = self
 
     def __exit__(
@@ -69,7 +74,7 @@ class Guard:
 
     def release(self) -> None:
         """State may be written again."""
-        _set_writeable(self._locked, True)
+        set_writeable(self._locked, True)
         self._locked = []
         self._before.clear()
         self._arrays.clear()
@@ -130,10 +135,8 @@ class Guard:
     def _explain(self, error: Exception, trace: TracebackType | None) -> None:
         """Raise a lock's error as what it is: numpy and tensors call it other names."""
         part = self._part_in_hand(trace)
-        if "destination is read-only" in str(error) or "output array is read-only" in str(error):
+        if refused_by_lock(error) and (part or "read-only" in str(error)):
             raise _refused(part or "?") from error
-        if part and "more than one element of the written-to tensor" in str(error):
-            raise _refused(part) from error
 
     def _part_in_hand(self, trace: TracebackType | None) -> str | None:
         """Return the part of a locked array among the locals where it failed, innermost first."""
@@ -153,10 +156,16 @@ def _refused(part: str) -> StateError:
     return StateError(f"State is read-only in train_step, got a write to part {part!r}; {MOVE}")
 
 
+def refused_by_lock(error: Exception) -> bool:
+    """Whether this is what numpy, or a tensor, says of a write to a read-only array."""
+    return any(words in str(error) for words in _REFUSALS)
+
+
 def _is_writeable(array: Any) -> bool:
     return isinstance(array, np.ndarray) and array.flags.writeable
 
 
-def _set_writeable(arrays: list[np.ndarray], writeable: bool) -> None:
+def set_writeable(arrays: list[np.ndarray], writeable: bool) -> None:
+    """Lock arrays, or unlock them."""
     for array in arrays:
         array.flags.writeable = writeable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from elastic.errors import Aborted
@@ -14,6 +15,7 @@ from elastic.training.commands import RunHooks
 from elastic.training.context import Context, placed
 from elastic.training.events import Hooked
 from elastic.training.groups import open_group
+from elastic.training.undo import Undo
 
 __all__ = ["Hooks"]
 
@@ -23,6 +25,7 @@ class Hooks:
 
     def __init__(self, context: Context):
         self.context = context
+        self._undo = Undo(context.state)
         self.forget()
 
     def forget(self) -> None:
@@ -32,32 +35,41 @@ class Hooks:
 
     def sync(self) -> None:
         """Call the user's `sync`, if there is one; if it is aborted, State is as before it."""
-        c = self.context
+        c, before = self.context, list[Any]()
         if c.options.sync is None:
             return
-        before = c.state.capture(copy=True) if c.world.size > 1 else None
+        sync = partial(self._call, "sync", c.options.sync, c.state, c.world)
         try:
-            self._call("sync", c.options.sync, c.state, c.world)
+            self._undoable("sync", sync, before.append)
         except Aborted:
-            if before is not None:
-                c.state.restore(before)
+            if before:
+                c.state.restore(before[-1])
             raise
 
     def run(self, command: RunHooks) -> Hooked:
         """Call the hooks that follow this update: none between phases of a step."""
+        options, ends_epoch = self.context.options, self.context.options.loader.cursor.step == 0
         if self.context.phases.ends_step(command.step):
-            self._run(command.step)
+            name = "on_epoch" if ends_epoch and options.on_epoch is not None else "on_step"
+            self._undoable(name, partial(self._run, name), partial(self._keep, command.step))
         return Hooked()
 
-    def _run(self, step: int) -> None:
+    def _keep(self, step: int, before: Any) -> None:
+        self._before = step, before
+
+    def _run(self, last: str) -> None:
         options, state, world = self.context.options, self.context.state, self.context.world
-        if world.size > 1:
-            self._before = step, state.capture(copy=True)
         if options.on_step is not None:
             self._call("on_step", options.on_step, state, state.metrics)
-        ends_epoch = options.loader.cursor.step == 0
-        if options.on_epoch is not None and ends_epoch:
+        if options.on_epoch is not None and last == "on_epoch":
             self._call("on_epoch", options.on_epoch, state, world)
+
+    def _undoable(self, name: str, hooks: Callable[[], None], keep: Callable[[Any], None]) -> None:
+        """Call hooks, and keep State before them: another member may be lost in a collective."""
+        if self.context.world.size > 1:
+            self._undo.run(name, hooks, keep)
+        else:
+            hooks()
 
     def _call(self, name: str, hook: Callable[..., Any], *arguments: Any) -> None:
         group, state = self.context.group, self.context.state

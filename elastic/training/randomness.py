@@ -79,8 +79,10 @@ def restore(streams: dict[str, Any]) -> None:
 @contextmanager
 def restored() -> Iterator[None]:
     """Run the block with streams of its own: afterwards they are what they were before."""
-    before = capture()
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         yield
     finally:
-        restore(before)
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        torch.set_rng_state(before[2])

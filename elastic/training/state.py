@@ -8,7 +8,7 @@ tuples and dicts of these.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from elastic.training.guard import MOVE, Guard
 from elastic.training.merging import check_merge
 from elastic.training.trees import decode, encode, host_array, is_stateful
 
-__all__ = ["State"]
+__all__ = ["State", "is_trained"]
 
 _PROGRESS = ("step", "epoch", "metrics")
 
@@ -169,9 +169,20 @@ class State:
 
         With `copy` the arrays are the tree's own; without, it is for reading now, not for keeping.
         """
+        return {**self._capture(lambda part: copy), "random": randomness.capture()}
+
+    def capture_lightly(self) -> dict[str, Any]:
+        """Return everything but the random streams, to `restore` it soon.
+
+        What modules and optimizers hold is not copied: the tree is good until that is written to.
+        """
+        return self._capture(lambda part: not is_trained(part))
+
+    def _capture(self, copies: Callable[[Any], bool]) -> dict[str, Any]:
         numpy_paths: list[list[Any]] = []
         parts = {
-            name: encode(_content(part), [name], numpy_paths, copy) for name, part in self.parts()
+            name: encode(_content(part), [name], numpy_paths, copies(part))
+            for name, part in self.parts()
         }
         return {
             "parts": parts,
@@ -179,7 +190,6 @@ class State:
             **{name: self.__dict__[name] for name in ("step", "epoch")},
             "metrics": dict(self.metrics),
             "carry": capture_carries(self._carries),
-            "random": randomness.capture(),
         }
 
     def restore(self, tree: dict[str, Any]) -> None:
@@ -200,7 +210,8 @@ class State:
         self.__dict__.update({name: tree[name] for name in _PROGRESS})
         # a tree from before there were carries has none
         self.__dict__["_carries"] = restore_carries(tree.get("carry", {}))
-        randomness.restore(tree["random"])
+        if "random" in tree:
+            randomness.restore(tree["random"])
 
     def _restore_part(self, name: str, value: Any) -> None:
         part = self.__dict__[name]
@@ -249,6 +260,11 @@ class State:
         return Guard(self)
 
 
+def is_trained(part: Any) -> bool:
+    """Whether a part is of those that hold nearly all bytes, written by `update`."""
+    return isinstance(part, nn.Module | Optimizer)
+
+
 def _params_of(optimizer: Optimizer) -> list[Tensor]:
     return [param for group in optimizer.param_groups for param in group["params"]]
 
@@ -263,7 +279,7 @@ def _check_name(name: str) -> None:
 
 
 def _check_tree(tree: dict[str, Any]) -> None:
-    if missing := {"parts", "numpy_paths", "random", *_PROGRESS} - tree.keys():
+    if missing := {"parts", "numpy_paths", *_PROGRESS} - tree.keys():
         raise StateError(
             f"State expects what it has captured, got a tree without {', '.join(sorted(missing))}; "
             "was it written by another version?"
