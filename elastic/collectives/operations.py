@@ -87,7 +87,7 @@ class Operations:
         array = np.asarray(array)
         _, total = self._reduce(f"allreduce {op}", self._one_array(array, op), b"")
         assert total is not None
-        return self._mean(total.vectors[0], op).reshape(array.shape)
+        return self._mean(total.owning().vectors[0], op).reshape(array.shape)
 
     def reduce_scatter(self, array: np.ndarray, op: str = "sum") -> np.ndarray:
         """Return this member's slice of the flat reduction: in rank order they make the whole."""
@@ -95,7 +95,7 @@ class Operations:
         cuts = mine.map.slices(self.size)
         _, total, _ = self._add_up(f"reduce_scatter {op}", mine, b"", cuts)
         assert total is not None
-        return self._mean(total.vectors[0], op)
+        return self._mean(total.owning().vectors[0], op)
 
     def _one_array(self, array: np.ndarray, op: str) -> Shipment:
         _check_op(op, array.dtype)
@@ -117,8 +117,8 @@ class Operations:
         """Return every member's header, and the sum over all leaves that anybody holds.
 
         The headers travel with the partial sums, in the first round. The sum is None if nobody
-        holds a leaf. The forest is left as it is, so that a reduction which was aborted can be
-        done again.
+        holds a leaf; if it is not `owned`, it is what the forest holds. The forest is left as it
+        is, so that a reduction which was aborted can be done again.
 
         Raises:
             ConfigError: the members' forests have other segments or leaves, or share a leaf.
@@ -159,7 +159,7 @@ class Operations:
         outgoing = {rank: slice.vectors for rank in everyone if rank != whole}
         if self.rank == whole:
             self.round(tag, outgoing, [])
-            return mine.parts[mine.root].owning()
+            return mine.parts[mine.root]
         total = Partial.empty(mine.map)
         total.present[:] = slice.present
         got = self.round(tag, outgoing, everyone)

@@ -230,14 +230,14 @@ def reduce(
 ) -> Partial | None:
     """Return the sum of partial sums at disjoint nodes, added at nodes of the tree only (S5).
 
-    None if there are none, else it is owned. Parts that are owned are used up.
+    None if there are none. Parts that are owned are used up; a sum that is not owned is a part.
     """
     standing = dict(parts)
     at = next(iter(standing), None)
     for left, right, parent in plan.additions(parts, n_leaves):
         standing[parent] = add(standing.pop(left), standing.pop(right), combine)
         at = parent
-    return standing[at].owning() if at else None
+    return standing[at] if at else None
 
 
 class Forest:

@@ -110,7 +110,10 @@ def pack_result(result: StepResult) -> list[bytes | np.ndarray]:
 
 
 def unpack_result(buffers: Sequence[Any], segments: SegmentMap) -> StepResult:
-    """Return the result that was packed; `segments` says how its gradients lie."""
+    """Return the result that was packed; `segments` says how its gradients lie.
+
+    It shares memory with the buffers.
+    """
     head, behind = _split(bytes(buffers[0]))
     leaves = from_json(tuple[LeafRecord, ...], head["leaves"])
     total = _unpack_total(buffers[1:], segments) if head["total"] else None
@@ -120,10 +123,9 @@ def unpack_result(buffers: Sequence[Any], segments: SegmentMap) -> StepResult:
 def _unpack_total(buffers: Sequence[Any], segments: SegmentMap) -> Partial:
     present, *packed = buffers
     vectors = [
-        np.frombuffer(buffer, dtype).copy()
-        for buffer, dtype in zip(packed, segments.dtypes, strict=True)
+        np.frombuffer(buffer, dtype) for buffer, dtype in zip(packed, segments.dtypes, strict=True)
     ]
-    return Partial(segments, vectors, np.frombuffer(present, bool).copy())
+    return Partial(segments, vectors, np.frombuffer(present, bool), owned=False)
 
 
 def _with_carries(head: Any, carries: Carries) -> bytes:

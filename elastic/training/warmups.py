@@ -58,6 +58,8 @@ def wishes(s: Standing, job: Job) -> tuple[tuple[Candidate, ...], tuple[Candidat
 
 def make_room(s: Standing, job: Job) -> Moves:
     """Memory takes time: it is asked for a step before newcomers are."""
+    if not s.candidates:
+        return s, ()
     _, warm = wishes(s, job)
     if not warm or s.warming.room:
         return s, ()

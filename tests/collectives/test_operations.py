@@ -178,14 +178,14 @@ def test_a_step_has_the_same_bits_whoever_holds_what(direct_below_bytes):
                 assert bits(total) == expected
 
 
-def test_the_sum_is_the_callers_to_write(direct_below_bytes):
+def test_a_sum_that_is_owned_is_the_callers_to_write(direct_below_bytes):
     forest = Forest(1, MAP)
     forest.put(0, some(np.random.default_rng(0)))
     before = bits(forest.partials[0, 1])
 
     def act(member: InMemory) -> None:
         _, total = member.reduce_tree("step", forest if member.rank == 0 else Forest(1, MAP))
-        for vector in total.vectors:
+        for vector in total.vectors if total.owned else ():
             vector[:] = 0
 
     together(2, act, direct_below_bytes)
