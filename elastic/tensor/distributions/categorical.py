@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import elastic.tensor as torch
@@ -105,20 +106,12 @@ class _OverCategorical(Distribution):
     def _expand_more(self, new: Any, batch_shape: Size) -> None:
         new._categorical = self._categorical.expand(batch_shape)
 
-    @property
-    def probs(self) -> Any:
-        """The probabilities."""
-        return self._categorical.probs
+    probs = property(attrgetter("_categorical.probs"), doc="The probabilities.")
+    logits = property(attrgetter("_categorical.logits"), doc="The logarithms of the probabilities.")
 
-    @property
-    def logits(self) -> Any:
-        """The logarithms of the probabilities."""
-        return self._categorical.logits
-
-    @property
-    def param_shape(self) -> Size:
-        """The shape of the parameter that was given."""
-        return self._categorical.param_shape
+    param_shape = property(
+        attrgetter("_categorical.param_shape"), doc="The shape of the parameter that was given."
+    )
 
 
 class OneHotCategorical(_OverCategorical):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import attrgetter
 from typing import Any
 
 import elastic.tensor as torch
@@ -72,17 +73,9 @@ class Independent(Distribution):
         base = self.base_dist.support
         return constraints.independent(base, count) if count else base
 
-    @property
-    def mean(self) -> Any:
-        return self.base_dist.mean
-
-    @property
-    def mode(self) -> Any:
-        return self.base_dist.mode
-
-    @property
-    def variance(self) -> Any:
-        return self.base_dist.variance
+    mean = property(attrgetter("base_dist.mean"))
+    mode = property(attrgetter("base_dist.mode"))
+    variance = property(attrgetter("base_dist.variance"))
 
     def sample(self, sample_shape: Any = ()) -> Any:
         return self.base_dist.sample(sample_shape)
@@ -206,15 +199,8 @@ class LogNormal(TransformedDistribution):
         base = Normal(loc, scale, validate_args=validate_args)
         super().__init__(base, ExpTransform(), validate_args=validate_args)
 
-    @property
-    def loc(self) -> Any:
-        """The mean of the logarithm."""
-        return self.base_dist.loc
-
-    @property
-    def scale(self) -> Any:
-        """The standard deviation of the logarithm."""
-        return self.base_dist.scale
+    loc = property(attrgetter("base_dist.loc"), doc="The mean of the logarithm.")
+    scale = property(attrgetter("base_dist.scale"), doc="The standard deviation of the logarithm.")
 
     @property
     def mean(self) -> Any:
@@ -245,15 +231,10 @@ class InverseGamma(TransformedDistribution):
         turn = PowerTransform(-base.rate.new_ones(()))
         super().__init__(base, turn, validate_args=validate_args)
 
-    @property
-    def concentration(self) -> Any:
-        """The shape of the gamma distribution."""
-        return self.base_dist.concentration
-
-    @property
-    def rate(self) -> Any:
-        """The rate of the gamma distribution."""
-        return self.base_dist.rate
+    concentration = property(
+        attrgetter("base_dist.concentration"), doc="The shape of the gamma distribution."
+    )
+    rate = property(attrgetter("base_dist.rate"), doc="Of the gamma distribution.")
 
     @property
     def mean(self) -> Any:
@@ -333,10 +314,7 @@ class _Half(Distribution):
     def _expand_more(self, new: Any, batch_shape: Size) -> None:
         new.base_dist = self.base_dist.expand(batch_shape)
 
-    @property
-    def scale(self) -> Any:
-        """The scale of the whole distribution."""
-        return self.base_dist.scale
+    scale = property(attrgetter("base_dist.scale"), doc="The scale of the whole distribution.")
 
     @property
     def mode(self) -> Any:
@@ -385,9 +363,7 @@ class HalfCauchy(_Half):
     def mean(self) -> Any:
         return torch.full(self._extended_shape(), math.inf, dtype=self.scale.dtype)
 
-    @property
-    def variance(self) -> Any:
-        return self.base_dist.variance
+    variance = property(attrgetter("base_dist.variance"))
 
 
 class Pareto(TransformedDistribution):
@@ -519,20 +495,9 @@ class _Relaxed(TransformedDistribution):
         base = self._base(temperature, probs, logits, validate_args=validate_args)
         super().__init__(base, self._transform(), validate_args=validate_args)
 
-    @property
-    def temperature(self) -> Any:
-        """How far from hard the outcomes are."""
-        return self.base_dist.temperature
-
-    @property
-    def logits(self) -> Any:
-        """The logarithms of the odds."""
-        return self.base_dist.logits
-
-    @property
-    def probs(self) -> Any:
-        """The probabilities."""
-        return self.base_dist.probs
+    temperature = property(attrgetter("base_dist.temperature"), doc="How soft the outcomes are.")
+    logits = property(attrgetter("base_dist.logits"), doc="The logarithms of the odds.")
+    probs = property(attrgetter("base_dist.probs"), doc="The probabilities.")
 
 
 class RelaxedBernoulli(_Relaxed):
