@@ -41,11 +41,12 @@ class Job:
             time.sleep(POLL_S)
 
     def _new_lines(self) -> list[bytes]:
-        if not self.path.exists():
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:  # an agent tries whether it can make the file, then makes it
             return []
-        with self.path.open("rb") as file:
-            file.seek(self._offset)
-            data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
         self._offset += len(whole)
         return whole.splitlines()

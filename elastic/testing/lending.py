@@ -44,9 +44,9 @@ class Loans:
             self._send(each.id, Lent(*head, command.step, s.lineage, worker.state))
 
     def feed(self, ids: tuple[str, ...]) -> None:
-        """Send the last step's result."""
+        """Send the result of the step just reduced."""
         for id in ids:
-            self._send(id, Feed(self.worker.training.generation, id, self.worker.last))
+            self._send(id, Feed(self.worker.training.generation, id, self.worker.reduced))
 
     def end(self, ids: tuple[str, ...], broken: bool) -> None:
         """End feeds; the generation may be over, and theirs is told by what went before."""

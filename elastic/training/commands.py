@@ -111,7 +111,7 @@ class Lend:
 
 @dataclass(frozen=True)
 class Feed:
-    """Send the result of the step just applied to these, who were lent State."""
+    """Send the result of the step just reduced to these, who were lent State."""
 
     step: int
     ids: tuple[str, ...]

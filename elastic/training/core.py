@@ -191,7 +191,8 @@ def _on_reduced(s: Standing, event: ev.Reduced, job: Job) -> Moves:
     if event.flags.stop:  # the step is not applied: training ended before its update
         s = s._replace(stopped=True, held=frozenset())
         return _after_hooks(s, job)
-    return to(s, Phase.APPLYING, do.Apply(s.applied + 1), agreed=event.flags)
+    s, feeds = feed(s)
+    return to(s, Phase.APPLYING, *feeds, do.Apply(s.applied + 1), agreed=event.flags)
 
 
 def _on_drift(s: Standing, drift: Drift, job: Job) -> Moves:
@@ -206,9 +207,7 @@ def _on_applied(s: Standing, event: ev.Applied, job: Job) -> Moves:
     s = s._replace(applied=s.applied + 1, lineage=event.lineage, held=frozenset())
     if job.hooks:
         return to(s, Phase.HOOKING, do.RunHooks(s.applied))
-    s, feeds = feed(s)
-    s, commands = _after_hooks(s._replace(hooked=s.applied), job)
-    return s, (*feeds, *commands)
+    return _after_hooks(s._replace(hooked=s.applied), job)
 
 
 # -- between two steps ---------------------------------------------------------------------------

@@ -42,7 +42,7 @@ class Lending:
         self.context.tell("lend", **lent | {"pause_s": lent["pause_s"] + monotonic() - began})
 
     def feed(self, command: do.Feed) -> None:
-        """Send the result of the step just applied."""
+        """Send the result of the step just reduced."""
         self.lender.feed(command.step, command.ids)
 
     def discard(self, command: do.Discard) -> None:

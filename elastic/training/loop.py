@@ -37,9 +37,9 @@ from elastic.training.steps import Steps
 
 __all__ = ["Loop"]
 
-_RESULTS_IN_MEMORY = 10
+_RESULTS_IN_MEMORY = 12
 """So many gradients of all parameters does a worker hold at once (measured: 7 in a step, of leaves
-and their sums, and 2 that wait for newcomers)."""
+and their sums, and 5 that wait until a newcomer has State)."""
 
 
 class Loop:

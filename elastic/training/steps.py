@@ -281,6 +281,11 @@ class Steps:
         assert self.last is not None
         return pack_result(self.last)
 
+    def pack_reduced(self) -> list[bytes | np.ndarray]:
+        """Return the result that is to be applied as buffers, for newcomers (S9)."""
+        assert self.reduced is not None
+        return pack_result(self.reduced)
+
     def unpack(self, buffers: list[Any]) -> StepResult:
         """Return the result that a member sent."""
         return unpack_result(buffers, self.bridge.map)

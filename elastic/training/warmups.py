@@ -75,9 +75,12 @@ def lend(s: Standing) -> Moves:
 
 
 def feed(s: Standing) -> Moves:
-    """Rank 0 is the feeder of all that are warmed."""
+    """Rank 0 is the feeder of all that are warmed: what is reduced is final before it is applied.
+
+    Whoever does not apply it any more is no feeder, and its newcomers' copies are worth nothing.
+    """
     ids, gone = tuple(each.id for each in s.warming.batch), s.warming.gone
-    feeds = (do.Feed(s.applied, ids),) if ids and s.rank == 0 else ()
+    feeds = (do.Feed(s.applied + 1, ids),) if ids and s.rank == 0 else ()
     s = s._replace(warming=replace(s.warming, gone=()))
     return s, (*((do.Discard(gone),) if gone else ()), *feeds)
 

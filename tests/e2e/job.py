@@ -35,12 +35,12 @@ class Agent:
 
     def poll_events(self) -> list[dict[str, Any]]:
         """Return the events that are new since the last call."""
-        path = self.folder / "events"
-        if not path.exists():
+        try:
+            with (self.folder / "events").open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:  # an agent tries whether it can make the file, then makes it
             return []
-        with path.open("rb") as file:
-            file.seek(self._offset)
-            data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
         self._offset += len(whole)
         new = [json.loads(line) for line in whole.splitlines()]

@@ -53,13 +53,17 @@ def test_a_candidate_is_lent_state_after_the_step_whose_flags_say_so():
 
 
 def test_the_feeder_sends_each_later_result_and_asks_for_the_join_once_it_is_level():
-    """PROTOCOL S9: rank 0 feeds, from before the turn to the last step of the generation."""
-    s, commands = play(lending(), *LEAVES, ev.Reduced(Flags()), ev.Applied("N"), job=WARM)
-    assert commands == (do.Feed(5, ("c",)), do.Compute(6, 0))
-    s, commands = play(s, ev.NewcomerAt(2, "c", 4), *LEAVES, job=WARM)
+    """PROTOCOL S9: rank 0 feeds, from before the turn to the last step of the generation; not
+    before it is sure that the step is applied, and as soon as it is."""
+    s, commands = play(lending(), *LEAVES, ev.Reduced(Flags()), job=WARM)
+    assert commands == (do.Feed(5, ("c",)), do.Apply(5))
+    s, commands = play(s, ev.Applied("N"), ev.NewcomerAt(2, "c", 4), *LEAVES, job=WARM)
     assert commands == (do.Reduce(6, Flags(joins=(C,))),)
-    s, commands = play(s, ev.Reduced(Flags(joins=(C,))), ev.Applied("O"), job=WARM)
-    assert commands == (do.Feed(6, ("c",)), do.Turn(6, (C,), ()), do.Await())
+    assert play(s, ev.Reduced(Flags(stop=True)), job=WARM)[1] == (do.End(5),)
+    s, commands = play(s, ev.Reduced(Flags(joins=(C,))), job=WARM)
+    assert commands == (do.Feed(6, ("c",)), do.Apply(6))
+    s, commands = play(s, ev.Applied("O"), job=WARM)
+    assert commands == (do.Turn(6, (C,), ()), do.Await())
     _, commands = play(s, ev.Formed(3, ("a", "b", "c"), 0), job=WARM)
     assert commands[0] == do.Finish(("c",))
 
@@ -79,8 +83,8 @@ def test_a_candidate_that_dies_changes_nothing():
     """PROTOCOL S9: what was to be sent to it is dropped after the step."""
     s, _ = play(lending(), ev.CandidatesSeen(()), *LEAVES, job=WARM)
     assert s.flags == Flags()
-    _, commands = play(s, ev.Reduced(Flags()), ev.Applied("N"), job=WARM)
-    assert commands == (do.Discard(("c",)), do.Compute(6, 0))
+    _, commands = play(s, ev.Reduced(Flags()), job=WARM)
+    assert commands == (do.Discard(("c",)), do.Apply(5))
 
 
 def test_a_loss_voids_a_warm_up_which_begins_again():
