@@ -207,6 +207,25 @@ def test_another_token_is_refused():
         assert b"secret" not in values
 
 
+@pytest.mark.parametrize("done", [True, False])
+def test_a_token_whose_writing_got_no_answer_counts_if_it_is_there(done):
+    """PROTOCOL P3: an agent that starts while the store is slow is not turned away for it."""
+
+    class Slow(MemoryStore):
+        def txn(self, *arguments: Any) -> Any:
+            if done:
+                super().txn(*arguments)
+            raise StoreUnavailable("no answer")
+
+    agent = Agent(Slow(), "X", Settings())
+    if done:
+        agent.service.start()
+    else:
+        with pytest.raises(StoreUnavailable, match="no answer"):
+            agent.service.start()
+    agent.service.close()
+
+
 def test_a_silent_store_is_an_error_at_the_start():
     store = MemoryStore()
     agent = Agent(store, "X", Settings())
