@@ -186,6 +186,7 @@ class SimulatedAgent:
             case control.Ready():
                 self._admit([seat])
             case control.Suspect(generation, id, reason):
+                self.around.judge.doubted |= {id, seat.member}
                 self.post(ev.Suspected(generation, id, seat.member, reason))
             case control.Boundary(generation, step, joins, leaves):
                 self.post(ev.BoundaryReached(generation, step, joins, leaves))
@@ -261,7 +262,7 @@ class SimulatedAgent:
         silent = target is not None and self._is_silent(*target)
         reason = "it is dead" if target is None else "it is silent" if silent else "it lives"
         dead = target is None or silent
-        if silent or probe.by:
+        if silent:
             self.around.judge.doubted |= {probe.member.id, probe.by}
         return ev.Verdict(probe.generation, probe.member.id, probe.by, dead, reason, silent)
 

@@ -23,6 +23,8 @@ class Loans:
         self.worker = worker
         self._to: dict[str, str] = {}
         """Newcomers that were lent State, and their addresses."""
+        self._feeders: dict[str, str] = {}
+        """Members that fed this one, and their addresses."""
         self.renamed()
 
     def renamed(self) -> None:
@@ -32,6 +34,8 @@ class Loans:
         self._sources: dict[str, str] = {}
         self._feeder = ""
         """Known when a whole copy is here."""
+        self._early: list[Feed] = []
+        """Results that came before."""
 
     # -- a member ------------------------------------------------------------------------------
 
@@ -66,6 +70,8 @@ class Loans:
         elif message.member == self.worker.id:
             if isinstance(message, Lent):
                 self._gather(message)
+            elif message.result and not self._feeder:
+                self._early.append(message)
             elif message.result or self._sources:
                 self.worker.inbox.append(message)
         self.worker.look()
@@ -77,6 +83,8 @@ class Loans:
         if share.generation < self._of:
             return
         self._sources[share.feeder if share.share == 0 else f"rank {share.share}"] = share.address
+        if share.share == 0:
+            self._feeders[share.feeder] = share.address
         self._shares[share.share] = share
         if len(self._shares) == share.shares:
             first, *others = self._shares.values()
@@ -85,7 +93,8 @@ class Loans:
                 for o in others
             )
             self._feeder = share.feeder
-            self.worker.inbox.append(first)
+            self.worker.inbox.extend([first, *self._early])
+            self._early = []
 
     def lose(self, address: str) -> None:
         """A connection broke: that matters as long as State is not whole, or from the feeder."""
@@ -125,7 +134,7 @@ class Loans:
         """Tell the feeder, or all who have lent State if that was in vain."""
         copy = self.worker.training.copy
         note = Note(copy.generation if copy else self._of, self.worker.id, command.step)
-        addresses = [self._sources[copy.feeder]] if copy else list(self._sources.values())
+        addresses = [self._feeders[copy.feeder]] if copy else list(self._sources.values())
         for address in addresses:
             self.worker.around.network.send(self.worker, address, note)
 

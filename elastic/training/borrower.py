@@ -106,8 +106,18 @@ class Borrower:
         if complete:
             first, _ = shares.found[0]
             copy = CopyHere(shares.generation, first, join(shares.found))
-            shares.found, shares.feeder = {}, first.feeder
-            self.put(shares, copy)
+            with self._lock:
+                shares.found, shares.feeder = {}, first.feeder
+                for message in (copy, *shares.early):
+                    self.put(shares, message)
+
+    def take_result(self, shares: _Shares, result: ResultHere) -> None:
+        """Take a step's result; those that overtake a share wait for the State that they follow."""
+        with self._lock:
+            if shares.feeder:
+                self.put(shares, result)
+            else:
+                shares.early.append(result)
 
     def put(self, shares: _Shares, message: Any) -> None:
         """Have the training thread take it, unless it is of the past."""
@@ -185,6 +195,8 @@ class _Shares:
         self.found: dict[int, tuple[Head, list[Any]]] = {}
         self.feeder = ""
         """Known when all is here."""
+        self.early: list[ResultHere] = []
+        """Results that came before."""
 
 
 class _Feed(Source):
@@ -202,7 +214,8 @@ class _Feed(Source):
                 self._put(FeedEnded(self._shares.generation, str(error), broken=True))
         else:
             step, *packed = message.blobs
-            self._put(ResultHere(self._shares.generation, int(bytes(step)), packed))
+            result = ResultHere(self._shares.generation, int(bytes(step)), packed)
+            self._borrower.take_result(self._shares, result)
 
     def left(self, id: str) -> None:
         """The feed is complete."""

@@ -110,6 +110,21 @@ def test_shares_of_two_members_make_the_state_that_both_had(newcomer):
     assert newcomer.party.state.state_digest() == Side("a").party.state.state_digest()
 
 
+def test_results_that_overtake_a_share_wait_for_it(newcomer):
+    """PROTOCOL S9: a step that is lost on the way would be waited for in vain."""
+    shares = [Side("ab"[rank]).lend(rank, 2) for rank in (0, 1)]
+    feeder = newcomer.invited("a")
+    feeder.message("a", shares[0])
+    for step in (4, 5):
+        result = [memoryview(bytearray(str(step).encode())), memoryview(bytearray(1))]
+        feeder.message("a", Message(Header(2, 2, 0, "result"), result))
+    assert newcomer.messages() == []
+    newcomer.invited("b").message("b", shares[1])
+    copy, *results = newcomer.messages()
+    assert isinstance(copy, CopyHere)
+    assert [result.event for result in results] == [ev.Fed(2, 4), ev.Fed(2, 5)]
+
+
 def test_state_may_be_written_as_soon_as_it_is_settled(newcomer):
     donor = Side("a")
     digest = donor.party.state.state_digest()
