@@ -61,6 +61,7 @@ bench: $(PEERS)   ## every table of benchmarks/, beside PyTorch, torchrun and to
 	$(BIN)/python benchmarks/join.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/scale.py
 
 sizes: $(STAMP)   ## functions and files that outgrow a screen
 	$(BIN)/python tests/sizes.py

@@ -120,7 +120,7 @@ def _tuple_decoder(args: tuple[Any, ...]) -> Decoder:
 def _from_many(kind: Any, item: Decoder, data: Any) -> tuple[Any, ...]:
     if not isinstance(data, list):
         raise ValueError(f"expected a list, got {type(data).__name__}")
-    if kind is int and set(map(type, data)) <= {int}:
+    if kind in (int, str) and set(map(type, data)) <= {kind}:
         return tuple(data)
     return tuple(map(item, data))
 

@@ -197,21 +197,23 @@ class EtcdLease:
             self._cluster.call(REVOKE, REVOKE.request(ID=self.id))
 
     def _run(self) -> None:
-        delay_s = self.ttl_s / 3
-        while not self._ended.wait(delay_s):
+        due = monotonic() + self.ttl_s / 3
+        while not self._ended.wait(max(0.0, due - monotonic())):
+            due = monotonic() + self.ttl_s / 3  # from the question on: its answer may be slow
             try:
                 alive = self._renew()
             except ElasticError:  # silence is no verdict: the store may yet know the lease
-                delay_s = self._cluster.settings.retry_s
+                due = monotonic() + self._cluster.settings.retry_s
                 continue
             if not alive and not self._ended.is_set():
                 self._ended.set()
                 self._on_lost()
-            delay_s = self.ttl_s / 3
 
     def _renew(self) -> bool:
         # A stream in etcd's API; one request and one answer of it are a plain call on the wire.
-        answer = self._cluster.call(KEEP_ALIVE, KEEP_ALIVE.request(ID=self.id))
+        # What gets no answer is asked again before it is too late.
+        within_s = min(self.ttl_s / 3, self._cluster.settings.timeout_s)
+        answer = self._cluster.call(KEEP_ALIVE, KEEP_ALIVE.request(ID=self.id), within_s)
         return bool(answer.TTL > 0)
 
 
@@ -232,10 +234,10 @@ class _Cluster:
         self._lock = threading.Lock()
         self._running: list[tuple[threading.Thread, threading.Event]] = []
 
-    def call(self, rpc: Method, request: Any) -> Any:
-        """Return the first answer of an endpoint."""
+    def call(self, rpc: Method, request: Any, within_s: float | None = None) -> Any:
+        """Return the first answer of an endpoint, by default within `timeout_s` of the settings."""
         failures: dict[str, str] = {}
-        for place, timeout_s in self._attempts():
+        for place, timeout_s in self._attempts(within_s or self.settings.timeout_s):
             try:
                 answer = self._invoke(place, rpc, request, timeout_s)
             except grpc.RpcError as error:
@@ -286,9 +288,9 @@ class _Cluster:
             if thread is not threading.current_thread():
                 thread.join(self.settings.timeout_s)
 
-    def _attempts(self) -> Iterator[tuple[int, float]]:
+    def _attempts(self, within_s: float) -> Iterator[tuple[int, float]]:
         """Yield (endpoint, timeout): a fair share of the time left, round after round."""
-        end = monotonic() + self.settings.timeout_s
+        end = monotonic() + within_s
         while True:
             for share in range(len(self._channels), 0, -1):
                 left_s = end - monotonic()

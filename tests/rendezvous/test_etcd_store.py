@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
+from typing import Any
 
 import grpc
 import pytest
 
 from elastic.errors import ConfigError, StoreUnavailable
 from elastic.rendezvous._etcd_messages import method
-from elastic.rendezvous.etcd_store import EtcdStore
+from elastic.rendezvous.etcd_store import EtcdLease, EtcdStore
 from elastic.rendezvous.store import Absent, Changed, Put, Relisted, StoreSettings
 from tests.etcd import EtcdServer, etcd_server
 
@@ -210,6 +211,28 @@ def test_a_lease_is_kept_alive_for_longer_than_it_lasts(shared_etcd: EtcdServer)
 
 
 @pytest.mark.etcd
+def test_a_renewal_without_an_answer_is_asked_for_again_in_time() -> None:
+    """M8: each attempt has a third of the lease, so that one lost answer does not end it."""
+    asked: queue.Queue[float] = queue.Queue()
+
+    class Cluster:
+        settings = StoreSettings(timeout_s=60.0)
+
+        def spawn(self, name: str, run: Callable[[], None], ended: threading.Event) -> None:
+            self.thread, self.ended = threading.Thread(target=run), ended
+            self.thread.start()
+
+        def call(self, rpc: Any, request: Any, within_s: float) -> Any:
+            asked.put(within_s)
+            raise StoreUnavailable("no answer")
+
+    cluster: Any = Cluster()
+    EtcdLease(cluster, 7, 0.3, print)
+    assert [asked.get(timeout=10.0) for _ in range(3)] == [pytest.approx(0.1)] * 3
+    cluster.ended.set()
+    cluster.thread.join()
+
+
 def test_a_lease_whose_owner_is_gone_expires(shared_etcd: EtcdServer) -> None:
     gone = Inbox()
     with open_store(shared_etcd.endpoint) as observer:
