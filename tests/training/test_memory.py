@@ -25,3 +25,17 @@ def test_memory_is_warmed_within_bounds_and_only_where_it_is_kept(monkeypatch, k
     monkeypatch.setattr(np, "empty", lambda n, dtype: sizes.append(n) or np.zeros(n, dtype))
     memory.warm(asked)
     assert sizes == taken
+
+
+@pytest.mark.parametrize(
+    ("limit", "current", "spare"), [("1000", "200", 200), ("100", "200", 0), ("max", "200", None)]
+)
+def test_the_workers_of_a_container_share_half_of_what_it_has_left(
+    monkeypatch, tmp_path, limit, current, spare
+):
+    monkeypatch.setattr(memory, "CONTAINER", tmp_path)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    (tmp_path / "memory.max").write_text(limit + "\n")
+    (tmp_path / "memory.current").write_text(current + "\n")
+    found = memory.spare_bytes()
+    assert found > 1000 if spare is None else found == spare
