@@ -102,6 +102,11 @@ class Judge:
                     f"{other.training.applied}"
                 )
 
+    def lent_copy(self, worker: SimulatedWorker, step: int, lineage: str) -> None:
+        """A newcomer has a copy of the State with which members begin the next step (S9)."""
+        self.around.say(worker.address, f"is lent State after step {step}: {worker.state}")
+        self._check_equal(self._states, lineage + " hooked", worker.state)
+
     def replayed(self, worker: SimulatedWorker, step: int, lineage: str) -> None:
         """A newcomer has the State that members have after this step (S9)."""
         self.around.say(worker.address, f"is lent step {step}: {worker.state}")

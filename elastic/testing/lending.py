@@ -48,9 +48,10 @@ class Loans:
             self._send(each.id, Lent(*head, command.step, s.lineage, worker.state))
 
     def feed(self, ids: tuple[str, ...]) -> None:
-        """Send the result of the step just reduced."""
+        """Send the result of the step just reduced or applied."""
+        newest = self.worker.reduced or self.worker.last
         for id in ids:
-            self._send(id, Feed(self.worker.training.generation, id, self.worker.reduced))
+            self._send(id, Feed(self.worker.training.generation, id, newest))
 
     def end(self, ids: tuple[str, ...], broken: bool) -> None:
         """End feeds; the generation may be over, and theirs is told by what went before."""
@@ -118,7 +119,7 @@ class Loans:
         """Make the copy this worker's State."""
         self.worker.forget()
         self.worker.state = self._copy.state
-        self.worker.around.judge.replayed(self.worker, self._copy.step, self._copy.lineage)
+        self.worker.around.judge.lent_copy(self.worker, self._copy.step, self._copy.lineage)
         return ev.Copied(self._copy.step, self._copy.lineage)
 
     def replay(self, lineage: str) -> ev.Copied:

@@ -55,6 +55,7 @@ def _draw_job(rng: Random, seed: int) -> ToyJob:
         leaves=rng.choice((1, 4, 6, 8)),
         hooks=rng.random() < 0.5,
         checkpoint_every=rng.choice((0, 0, 1, 3)),
+        hooks_write=seed % 4 != 2,
         warms=seed % 2 == 0,
         stop_before=rng.choice((0, 0, 0, 4)),
     )

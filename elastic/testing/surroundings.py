@@ -62,7 +62,7 @@ class Surroundings:
             hooks=self.job.hooks,
             checkpoint_every=self.job.checkpoint_every,
             checkpoints=self.job.checkpoint_every > 0,
-            pace=Pace(1, 3) if self.job.warms and not self.job.hooks else None,
+            pace=Pace(1, 3) if self.job.warms else None,
         )
 
     def say(self, who: str, text: Any) -> None:

@@ -37,8 +37,10 @@ class ToyJob:
     steps_per_epoch: int = 3
     hooks: bool = False
     checkpoint_every: int = 0
+    hooks_write: bool = True
+    """Whether hooks write State: newcomers do not get it while the group trains (S9)."""
     warms: bool = False
-    """Newcomers get State while the group trains (S9); with hooks they do not."""
+    """Newcomers get State while the group trains (S9)."""
     stop_before: int = 0
     """In this step `train_step` raises StopIteration; 0: in none."""
 
@@ -94,7 +96,7 @@ class ToyJob:
 
     def hook(self, state: str, step: int) -> str:
         """Return the State after the hooks of a step."""
-        return digest(state, "hook", step) if self.hooks else state
+        return digest(state, "hook", step) if self.hooks and self.hooks_write else state
 
     # -- data ----------------------------------------------------------------------------------
 

@@ -495,12 +495,13 @@ class SimulatedWorker:
             return
         self.before_hooks = (command.step, self.state)
         self.state = self.around.job.hook(self.state, command.step)
-        everybody_is_here = lambda _: self._hooked()  # noqa: E731 - a deed, given on
+        wrote = command.watched and self.state != self.before_hooks[1]
+        everybody_is_here = lambda _: self._hooked(wrote)  # noqa: E731 - a deed, given on
         self._gather(None, everybody_is_here)
 
-    def _hooked(self) -> None:
+    def _hooked(self, wrote: bool) -> None:
         self._hear()
-        self._done(ev.Hooked())
+        self._done(ev.Hooked(wrote))
 
     def _do_save(self, command: do.Save) -> None:
         if not self._is_first_of_its_host():

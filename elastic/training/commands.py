@@ -87,6 +87,8 @@ class RunHooks:
     """Call `on_step`, and `on_epoch` at its end: Hooked, or Interrupted."""
 
     step: int
+    watched: bool = False
+    """Whether it must be known if they write State: newcomers follow by results alone."""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from elastic.training.warmups import (
     on_feed_lost,
     on_newcomer_at,
     on_offered,
+    spoil,
     wishes,
     without_stale_copy,
 )
@@ -143,7 +144,7 @@ def _level(s: Standing, plan: Plan, lineage: str) -> Moves:
 
 def _on_synced(s: Standing, event: ev.Synced, job: Job) -> Moves:
     if s.hooked < s.applied:
-        return to(s, Phase.HOOKING, do.RunHooks(s.applied))
+        return _run_hooks(s)
     return _onward(s, job)
 
 
@@ -191,7 +192,7 @@ def _on_reduced(s: Standing, event: ev.Reduced, job: Job) -> Moves:
     if event.flags.stop:  # the step is not applied: training ended before its update
         s = s._replace(stopped=True, held=frozenset())
         return _after_hooks(s, job)
-    s, feeds = feed(s)
+    s, feeds = (s, ()) if job.hooks else feed(s, s.applied + 1)
     return to(s, Phase.APPLYING, *feeds, do.Apply(s.applied + 1), agreed=event.flags)
 
 
@@ -205,9 +206,7 @@ def _on_drift(s: Standing, drift: Drift, job: Job) -> Moves:
 
 def _on_applied(s: Standing, event: ev.Applied, job: Job) -> Moves:
     s = s._replace(applied=s.applied + 1, lineage=event.lineage, held=frozenset())
-    if job.hooks:
-        return to(s, Phase.HOOKING, do.RunHooks(s.applied))
-    return _after_hooks(s._replace(hooked=s.applied), job)
+    return _run_hooks(s) if job.hooks else _after_hooks(s._replace(hooked=s.applied), job)
 
 
 # -- between two steps ---------------------------------------------------------------------------
@@ -232,8 +231,14 @@ def _leaves(s: Standing) -> tuple[str, ...]:
     return () if everybody and s.agreed.joins else s.agreed.leaves
 
 
+def _run_hooks(s: Standing) -> Moves:
+    return to(s, Phase.HOOKING, do.RunHooks(s.applied, watched=bool(s.warming.batch)))
+
+
 def _on_hooked(s: Standing, event: ev.Hooked, job: Job) -> Moves:
-    return _after_hooks(s._replace(hooked=s.applied), job)
+    s, feeds = spoil(s) if event.wrote else feed(s, s.applied)
+    s, commands = _after_hooks(s._replace(hooked=s.applied), job)
+    return s, (*feeds, *commands)
 
 
 def _after_hooks(s: Standing, job: Job) -> Moves:

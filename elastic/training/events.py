@@ -96,6 +96,9 @@ class Applied:
 class Hooked:
     """The hooks of the last step have returned."""
 
+    wrote: bool = False
+    """Watched, they wrote State: no result leads there."""
+
 
 @dataclass(frozen=True)
 class Saved:

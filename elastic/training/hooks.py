@@ -51,7 +51,9 @@ class Hooks:
         options, ends_epoch = self.context.options, self.context.options.loader.cursor.step == 0
         if self.context.phases.ends_step(command.step):
             name = "on_epoch" if ends_epoch and options.on_epoch is not None else "on_step"
-            self._undoable(name, partial(self._run, name), partial(self._keep, command.step))
+            hooks, keep = partial(self._run, name), partial(self._keep, command.step)
+            self._undoable(name, hooks, keep, command.watched)
+            return Hooked(command.watched and self._undo.wrote(name, self._before[1]))
         return Hooked()
 
     def _keep(self, step: int, before: Any) -> None:
@@ -64,9 +66,15 @@ class Hooks:
         if options.on_epoch is not None and last == "on_epoch":
             self._call("on_epoch", options.on_epoch, state, world)
 
-    def _undoable(self, name: str, hooks: Callable[[], None], keep: Callable[[Any], None]) -> None:
+    def _undoable(
+        self,
+        name: str,
+        hooks: Callable[[], None],
+        keep: Callable[[Any], None],
+        watched: bool = False,
+    ) -> None:
         """Call hooks, and keep State before them: another member may be lost in a collective."""
-        if self.context.world.size > 1:
+        if self.context.world.size > 1 or watched:
             self._undo.run(name, hooks, keep)
         else:
             hooks()

@@ -115,8 +115,8 @@ class Lender:
         self.group.feeds.send(ids, generation, STATE, [told, header, *copies])
 
     def feed(self, step: int, ids: tuple[str, ...]) -> None:
-        """Send the result that has just been reduced, of this step, to these."""
-        generation, packed = self._generation, [b"%d" % step, *self.steps.pack_reduced()]
+        """Send the result that has just been reduced or applied, of this step, to these."""
+        generation, packed = self._generation, [b"%d" % step, *self.steps.pack_newest()]
         self._later(lambda: self.group.feeds.send(ids, generation, RESULT, packed))
 
     def end(self, ids: tuple[str, ...], at_once: bool) -> None:

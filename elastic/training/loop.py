@@ -127,7 +127,8 @@ class Loop:
             event = self._carry_out[type(command)](command)
         except Aborted as error:
             self.context.marks.aborted(monotonic())
-            self.context.tell("abort", reason=str(error), peer=error.peer)
+            if not isinstance(command, do.End):  # there no step is in flight
+                self.context.tell("abort", reason=str(error), peer=error.peer)
             return ev.Interrupted()
         if isinstance(event, (ev.Computed, ev.Hooked)):
             self._hear()
@@ -203,7 +204,7 @@ def _job(options: Options, steps: Steps) -> core.Job:
         options.total_steps * steps.phases.count,
         steps.leaf_count,
         hooks=hooks,
-        pace=None if hooks else pace(steps.bridge.map.nbytes),
+        pace=pace(steps.bridge.map.nbytes),
         checkpoint_every=options.checkpoint_every * steps.phases.count,
         checkpoints=options.checkpoint_dir is not None,
         nonfinite_is_error=options.nonfinite == "error",

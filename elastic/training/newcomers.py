@@ -91,6 +91,11 @@ class Warming:
         batch = tuple(each for each in self.batch if each.id not in ids)
         return replace(self, batch=batch, gone=self.gone + gone)
 
+    def spoil(self) -> Warming:
+        """All of the batch have been warmed in vain, and would be again."""
+        ids = tuple(each.id for each in self.batch)
+        return replace(self.forget(set(ids)), voided=self.voided + ids * VOIDS)
+
     def after(self, ids: tuple[str, ...]) -> Warming:
         """The generation is over: whoever is not in the next one has been warmed in vain."""
         in_vain = tuple(each.id for each in self.batch if each.id not in ids)

@@ -281,10 +281,11 @@ class Steps:
         assert self.last is not None
         return pack_result(self.last)
 
-    def pack_reduced(self) -> list[bytes | np.ndarray]:
-        """Return the result that is to be applied as buffers, for newcomers (S9)."""
-        assert self.reduced is not None
-        return pack_result(self.reduced)
+    def pack_newest(self) -> list[bytes | np.ndarray]:
+        """Return the result that is to be applied, or was just now, for newcomers (S9)."""
+        newest = self.reduced or self.last
+        assert newest is not None
+        return pack_result(newest)
 
     def unpack(self, buffers: list[Any]) -> StepResult:
         """Return the result that a member sent."""

@@ -45,6 +45,20 @@ class Undo:
         if name not in self._writes:
             self._writes[name] = not self._is_as(before)
 
+    def wrote(self, name: str, before: Tree) -> bool:
+        """Whether a hook that was run just now, from this State, has written to any of it."""
+        after = self._state.capture_lightly()
+        return self._writes[name] or list(self._beside(before)) != list(self._beside(after))
+
+    def _beside(self, tree: Tree) -> Iterator[Any]:
+        """Yield all values but the arrays that modules and optimizers have."""
+        trained = set(map(id, self._trained(tree)))
+        for value in _values({name: item for name, item in tree.items() if name != "random"}):
+            if not isinstance(value, np.ndarray):
+                yield value
+            elif id(value) not in trained:
+                yield value.dtype, value.shape, value.tobytes()
+
     def _left_alone(self, hook: Callable[[], None], before: Tree) -> bool:
         """Run a hook with what is not copied locked; return whether it got by without that."""
         grads = [(param, param.grad) for param in self._state.named_parameters().values()]
@@ -79,11 +93,17 @@ def _is_lockable(array: Any) -> bool:
 
 
 def _arrays(value: Any) -> Iterator[np.ndarray]:
-    if isinstance(value, np.ndarray):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _arrays(item)
+    return (item for item in _values(value) if isinstance(item, np.ndarray))
+
+
+def _values(value: Any) -> Iterator[Any]:
+    """Yield the leaves of a tree, and the keys that lead there."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _values(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _arrays(item)
+            yield from _values(item)
+    else:
+        yield value

@@ -27,6 +27,7 @@ __all__ = [
     "on_feed_lost",
     "on_newcomer_at",
     "on_offered",
+    "spoil",
     "wishes",
     "without_stale_copy",
 ]
@@ -74,15 +75,32 @@ def lend(s: Standing) -> Moves:
     return s, (do.Lend(s.applied, s.warming.batch),)
 
 
-def feed(s: Standing) -> Moves:
+def feed(s: Standing, step: int) -> Moves:
     """Rank 0 is the feeder of all that are warmed: what is reduced is final before it is applied.
+
+    With hooks it waits for them: if they write State, the result does not lead there.
 
     Whoever does not apply it any more is no feeder, and its newcomers' copies are worth nothing.
     """
-    ids, gone = tuple(each.id for each in s.warming.batch), s.warming.gone
-    feeds = (do.Feed(s.applied + 1, ids),) if ids and s.rank == 0 else ()
+    ids = tuple(each.id for each in s.warming.batch)
+    feeds = (do.Feed(step, ids),) if ids and s.rank == 0 else ()
+    s, discards = _without_gone(s)
+    return s, (*discards, *feeds)
+
+
+def spoil(s: Standing) -> Moves:
+    """Hooks have written what no result says: whom results lead gets State as ever."""
+    ids = {each.id for each in s.warming.batch}
+    joins = tuple(each for each in s.agreed.joins if each.id not in ids)
+    s = s._replace(warming=s.warming.spoil(), agreed=replace(s.agreed, joins=joins))
+    return _without_gone(s)
+
+
+def _without_gone(s: Standing) -> Moves:
+    """What was sent to candidates that are none any more can be dropped."""
+    gone = s.warming.gone
     s = s._replace(warming=replace(s.warming, gone=()))
-    return s, (*((do.Discard(gone),) if gone else ()), *feeds)
+    return s, (do.Discard(gone),) if gone else ()
 
 
 def end_feeds(s: Standing, ids: tuple[str, ...]) -> tuple[Any, ...]:

@@ -34,8 +34,9 @@ class Meeting:
     def __init__(self, jobs: Jobs, etcd: EtcdServer, folder: Path, workers: int, *flags: str):
         self._go = folder / "go"
         hold = f"--hold=10:{self._go}"
+        hooks = tuple(flag for flag in flags if flag.startswith("--hook"))
         many = (f"--nproc-per-node={workers}", NO_RESTART)
-        self.group = jobs.start(*many, script=SCRIPT, args=(hold,), store=etcd.endpoint)
+        self.group = jobs.start(*many, script=SCRIPT, args=(hold, *hooks), store=etcd.endpoint)
         self.group.wait_for_step(9)
         one = ("--nproc-per-node=1", NO_RESTART)
         args = (hold, *flags)
@@ -73,6 +74,30 @@ def test_a_newcomer_has_state_before_it_joins(
     assert [event["of"] for event in borrowed] == [lent[0]["step"]]
     joined = meeting.newcomer.all("sync")[0]
     assert joined["step"] > lent[0]["step"]
+    assert not meeting.group.all("abort")
+
+
+def test_hooks_that_leave_state_alone_do_not_keep_newcomers_waiting(
+    jobs: Jobs, etcd: EtcdServer, tmp_path: Path, alone: dict[str, Any]
+) -> None:
+    """S9: results alone lead to State, also in a job with hooks."""
+    meeting = Meeting(jobs, etcd, tmp_path, 2, "--hook=reads")
+    meeting.go()
+    ended_as(alone, meeting.group, meeting.newcomer)
+    assert meeting.newcomer.all("sync")[0]["step"] > meeting.group.all("lend")[0]["step"]
+    assert not meeting.group.all("abort")
+
+
+def test_hooks_that_write_state_have_it_sent_at_the_boundary(
+    jobs: Jobs, etcd: EtcdServer, tmp_path: Path
+) -> None:
+    """S9, S7: no result says what a hook wrote, also where it was not copied before."""
+    alone = jobs.start("--nproc-per-node=1", script=SCRIPT, args=("--pace=0", "--hook=writes"))
+    assert alone.wait() == 0, alone.output
+    meeting = Meeting(jobs, etcd, tmp_path, 2, "--hook=writes")
+    meeting.go()
+    ended_as(alone.report, meeting.group, meeting.newcomer)
+    assert meeting.group.report["world_sizes"] == [2, 3]
     assert not meeting.group.all("abort")
 
 

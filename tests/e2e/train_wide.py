@@ -1,4 +1,4 @@
-"""A job without hooks, with enough State to be lent to newcomers while it trains (PROTOCOL S9)."""
+"""A job with enough State to be lent to newcomers while it trains (PROTOCOL S9)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ options.add_argument("--steps", type=int, default=100)
 options.add_argument("--hold", metavar="STEP:FILE", default="0:")
 options.add_argument("--hold-load", type=Path, help="wait for this file when State is loaded")
 options.add_argument("--pace", type=float, default=0.02, help="seconds to dwell in a leaf")
+options.add_argument("--hook", choices=["", "reads", "writes"], default="")
 args = options.parse_args()
 
 
@@ -52,7 +53,7 @@ model = nn.Sequential(
 )
 optimizer = optim.Adam(model.parameters(), lr=0.001)
 loader = DataLoader(TensorDataset(x, y), batch_size=32, micro_batches=4, shuffle=True, seed=3)
-state = elastic.State(model=model, optimizer=optimizer, loader=loader, witness=Witness())
+state = elastic.State(model=model, optimizer=optimizer, loader=loader, witness=Witness(), best=9e9)
 at_step, _, until = args.hold.partition(":")
 
 
@@ -65,4 +66,12 @@ def train_step(state, batch):
     return F.cross_entropy(state.model(inputs), targets)
 
 
-elastic.train(state, train_step, steps=args.steps)
+def on_step(state, metrics):
+    """Look at State, and perhaps write to it: an average of weights is of this kind."""
+    if args.hook == "writes":
+        state.best = min(state.best, metrics["loss"])
+        with torch.no_grad():
+            state.model[0].weight.mul_(0.999)
+
+
+elastic.train(state, train_step, on_step=on_step if args.hook else None, steps=args.steps)
