@@ -38,5 +38,6 @@ while True:
     teller.committed(step, rank, world, STARTED_MS)
     if rank == 0 and step % SNAPSHOT_STEPS == 0:
         parts = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-        torch.save(parts, SNAPSHOT + ".new")
-        os.replace(SNAPSHOT + ".new", SNAPSHOT)
+        new = f"{SNAPSHOT}.{os.getpid()}"  # after a fault there may be two of rank 0 for a while
+        torch.save(parts, new)
+        os.replace(new, SNAPSHOT)
