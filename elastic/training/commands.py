@@ -113,7 +113,7 @@ class Lend:
 
 @dataclass(frozen=True)
 class Feed:
-    """Send the result of the step just reduced to these, who were lent State."""
+    """Send the result just reduced, or applied, to these, who were lent State."""
 
     step: int
     ids: tuple[str, ...]

@@ -49,12 +49,13 @@ class Hooks:
     def run(self, command: RunHooks) -> Hooked:
         """Call the hooks that follow this update: none between phases of a step."""
         options, ends_epoch = self.context.options, self.context.options.loader.cursor.step == 0
-        if self.context.phases.ends_step(command.step):
-            name = "on_epoch" if ends_epoch and options.on_epoch is not None else "on_step"
-            hooks, keep = partial(self._run, name), partial(self._keep, command.step)
-            self._undoable(name, hooks, keep, command.watched)
-            return Hooked(command.watched and self._undo.wrote(name, self._before[1]))
-        return Hooked()
+        name = "on_epoch" if ends_epoch and options.on_epoch is not None else "on_step"
+        nothing = name == "on_step" and options.on_step is None
+        if nothing or not self.context.phases.ends_step(command.step):
+            return Hooked()
+        hooks, keep = partial(self._run, name), partial(self._keep, command.step)
+        self._undoable(name, hooks, keep, command.watched)
+        return Hooked(command.watched and self._undo.wrote(self._before[1]))
 
     def _keep(self, step: int, before: Any) -> None:
         self._before = step, before

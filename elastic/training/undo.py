@@ -45,10 +45,10 @@ class Undo:
         if name not in self._writes:
             self._writes[name] = not self._is_as(before)
 
-    def wrote(self, name: str, before: Tree) -> bool:
-        """Whether a hook that was run just now, from this State, has written to any of it."""
-        after = self._state.capture_lightly()
-        return self._writes[name] or list(self._beside(before)) != list(self._beside(after))
+    def wrote(self, before: Tree) -> bool:
+        """Whether State is no longer this: equal on all members, whatever each has seen earlier."""
+        beside = list(self._beside(self._state.capture_lightly()))
+        return beside != list(self._beside(before)) or not self._is_as(before)
 
     def _beside(self, tree: Tree) -> Iterator[Any]:
         """Yield all values but the arrays that modules and optimizers have."""
@@ -80,7 +80,7 @@ class Undo:
     def _is_as(self, before: Tree) -> bool:
         now = self._trained(self._state.capture_lightly())
         pairs = zip(self._trained(before), now, strict=False)
-        return all(a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in pairs)
+        return all(a is b or (a.shape == b.shape and a.tobytes() == b.tobytes()) for a, b in pairs)
 
     def _trained(self, tree: Tree) -> Iterator[np.ndarray]:
         """Yield the arrays that modules and optimizers have in a tree."""

@@ -126,6 +126,20 @@ def test_a_hook_that_writes_from_the_beginning_is_run_once(case):
     assert case.calls == 2
 
 
+def test_whether_a_hook_wrote_is_said_of_this_run_alone(case):
+    """S9. Members that have seen other runs of it must say the same, or they part."""
+    writes = (note, *WRITES.values())
+    assert not _wrote(case)
+    for write in writes:
+        assert _wrote(case, write)
+        assert not _wrote(case), "neither locked nor copied does it count what was earlier"
+
+
+def _wrote(case, *acts) -> bool:
+    case.run(*acts)
+    return case.undo.wrote(case.kept[-1])
+
+
 def test_what_else_a_hook_raises_is_its_own(case):
     case.run(note)
     for error in (ValueError("mine"), RuntimeError("mine"), KeyError("mine")):
